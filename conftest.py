@@ -4,5 +4,3 @@ import os
 
 # Seconds instead of minutes, generated pictures, no network: see "Profiles" in the README.
 os.environ.setdefault("CNN_LESSONS_PROFILE", "test")
-# The notebooks' kernels draw without a screen; matplotlib_inline takes over inside them.
-os.environ.setdefault("MPLBACKEND", "Agg")
