@@ -1,3 +1,3 @@
-"""CNN Lessons: LeNet-5, AlexNet, VGG, GoogLeNet and ResNet, to step through, train and take apart."""
+"""CNN Lessons: the five classic convolutional networks, to step through, train and take apart."""
 
 __version__ = "0.1.0"
