@@ -1,0 +1,205 @@
+"""LeNet-5 (LeCun, Bottou, Bengio, Haffner 1998, doi:10.1109/5.726791): Figure 2 and Table I.
+
+`LeNet5` is the article's network for colour pictures, `LeNet5Original` is the one of 1998.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# Table I: which of the six S2 maps (rows) each of the sixteen C3 maps (columns) reads.
+# fmt: off
+TABLE_1 = """
+    X . . . X X X . . X X X X . X X
+    X X . . . X X X . . X X X X . X
+    X X X . . . X X X . . X . X X X
+    . X X X . . X X X X . . X . X X
+    . . X X X . . X X X X . X X . X
+    . . . X X X . . X X X X . X X X
+"""
+
+# Figure 3 shows pictures of 7x12 points, one a class, that F6 has to reproduce. These are our own
+# drawings of the ten digits: # is +1, . is -1.
+DIGITS = """
+    ....... ....... ....... ....... ....... ....... ....... ....... ....... .......
+    ..###.. ...#... ..###.. ..###.. .....#. .#####. ..###.. .#####. ..###.. ..###..
+    .#...#. ..##... .#...#. .#...#. ....##. .#..... .#...#. .....#. .#...#. .#...#.
+    #.....# .#.#... #.....# ......# ...#.#. .#..... #...... .....#. #.....# #.....#
+    #.....# ...#... ......# .....#. ..#..#. .####.. #...... ....#.. .#...#. #.....#
+    #.....# ...#... .....#. ...##.. .#...#. .....#. #.###.. ....#.. ..###.. .#...##
+    #.....# ...#... ....#.. .....#. #....#. ......# ##...#. ...#... .#...#. ..###.#
+    #.....# ...#... ...#... ......# ####### ......# #.....# ...#... #.....# ......#
+    #.....# ...#... ..#.... ......# .....#. ......# #.....# ..#.... #.....# ......#
+    .#...#. ...#... .#..... .#...#. .....#. .#...#. .#...#. ..#.... .#...#. .#...#.
+    ..###.. .#####. ####### ..###.. .....#. ..###.. ..###.. ..#.... ..###.. ..###..
+    ....... ....... ....... ....... ....... ....... ....... ....... ....... .......
+"""
+# fmt: on
+
+
+class LeNet5(nn.Module):
+    """The article's LeNet-5: Figure 2's seven layers for colour pictures and today's layers.
+
+    Input (N, in_channels, 32, 32), float; output logits (N, num_classes), no softmax.
+
+    Departures from the paper: max-pooling where it has trainable sub-sampling, no activation after
+    C1 and C3, every C3 map reads all six S2 maps, ReLU where it has a scaled tanh, a linear layer
+    where it has C5 as a convolution, and a linear output where it has RBF units.
+    Departures from the article: none; `activation=nn.ReLU` adds what the article leaves out.
+
+    Raises ValueError for counts below 1, and for images of another shape.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        in_channels: int = 3,
+        activation: type[nn.Module] | None = None,
+    ):
+        super().__init__()
+        for name, value in (("num_classes", num_classes), ("in_channels", in_channels)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1; got {value}")
+        self.in_channels = in_channels
+        self.features = nn.Sequential()
+        self.features.add_module("c1", nn.Conv2d(in_channels, 6, kernel_size=5))
+        if activation:
+            self.features.add_module("activation1", activation())
+        self.features.add_module("s2", nn.MaxPool2d(2))
+        self.features.add_module("c3", nn.Conv2d(6, 16, kernel_size=5))
+        if activation:
+            self.features.add_module("activation3", activation())
+        self.features.add_module("s4", nn.MaxPool2d(2))
+        self.classifier = nn.Sequential()
+        self.classifier.add_module("flatten", nn.Flatten())
+        self.classifier.add_module("c5", nn.Linear(16 * 5 * 5, 120))
+        self.classifier.add_module("relu5", nn.ReLU())
+        self.classifier.add_module("f6", nn.Linear(120, 84))
+        self.classifier.add_module("relu6", nn.ReLU())
+        self.classifier.add_module("output", nn.Linear(84, num_classes))
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.shape[1:] != (self.in_channels, 32, 32):
+            raise ValueError(
+                f"images must be (N, {self.in_channels}, 32, 32): c1 reads {self.in_channels} "
+                f"channels and c5 reads 16 maps of 5×5; got {tuple(images.shape)}"
+            )
+        return self.classifier(self.features(images))
+
+
+class LeNet5Original(nn.Module):
+    """LeNet-5 as Figure 2, Table I and section II.B of the paper describe it: 60,000 weights.
+
+    Input (N, 1, 32, 32), float, the paper scales it to about -0.1 (paper) .. 1.175 (ink); output
+    logits (N, 10): minus the squared distance between F6's 84 values and each digit's picture, so
+    that the nearest class has the largest logit. (The paper's outputs are the distances.)
+
+    Departure: the digits' pictures are drawn by us, the paper prints them only as Figure 3.
+
+    Raises ValueError for images of another shape.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.c1 = nn.Conv2d(1, 6, kernel_size=5)
+        self.squash1 = ScaledTanh()
+        self.s2 = Subsampling(6)
+        self.squash2 = ScaledTanh()
+        self.c3 = TableConv2d(TABLE_1, kernel_size=5)
+        self.squash3 = ScaledTanh()
+        self.s4 = Subsampling(16)
+        self.squash4 = ScaledTanh()
+        self.c5 = nn.Conv2d(16, 120, kernel_size=5)
+        self.squash5 = ScaledTanh()
+        self.flatten = nn.Flatten()
+        self.f6 = nn.Linear(120, 84)
+        self.squash6 = ScaledTanh()
+        self.output = RBF(DIGITS)
+        initialise(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.shape[1:] != (1, 32, 32):
+            raise ValueError(
+                "images must be (N, 1, 32, 32): c1 reads one channel and c5 reads maps of 5×5; "
+                f"got {tuple(images.shape)}"
+            )
+        maps = self.squash2(self.s2(self.squash1(self.c1(images))))
+        maps = self.squash4(self.s4(self.squash3(self.c3(maps))))
+        features = self.flatten(self.squash5(self.c5(maps)))
+        return self.output(self.squash6(self.f6(features)))
+
+
+class ScaledTanh(nn.Module):
+    """The paper's squashing function 1.7159 tanh(2/3 a) (appendix A): it takes 1 to 1, -1 to -1."""
+
+    def forward(self, activations: Tensor) -> Tensor:
+        return 1.7159 * torch.tanh(activations * 2 / 3)
+
+
+class Subsampling(nn.Module):
+    """S2 and S4: the sum of each 2x2 square, times one trainable weight, plus one bias, per map."""
+
+    kernel_size = stride = 2
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels, 1, 1) / 4)
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.weight * F.avg_pool2d(maps, 2, divisor_override=1) + self.bias
+
+
+class TableConv2d(nn.Module):
+    """C3: a convolution in which each output map reads only the input maps that a table lists.
+
+    The weights are those of the listed connections alone, (connections, kernel, kernel). For the
+    arithmetic they are put into a full kernel whose other entries are zero.
+    """
+
+    stride = 1
+
+    def __init__(self, table: str, kernel_size: int):
+        super().__init__()
+        self.kernel_size = kernel_size
+        reads = torch.tensor(
+            [[cell == "X" for cell in row.split()] for row in table.split("\n")[1:-1]]
+        )
+        self.register_buffer("reads", reads.T.contiguous(), persistent=False)
+        self.weight = nn.Parameter(torch.empty(int(reads.sum()), kernel_size, kernel_size))
+        self.bias = nn.Parameter(torch.zeros(reads.shape[1]))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        kernel = self.weight.new_zeros(*self.reads.shape, self.kernel_size, self.kernel_size)
+        kernel[self.reads] = self.weight
+        return F.conv2d(maps, kernel, self.bias)
+
+
+class RBF(nn.Module):
+    """The output: minus the squared distance of the input (N, 84) to each class's fixed picture."""
+
+    def __init__(self, pictures: str):
+        super().__init__()
+        rows = [line.split() for line in pictures.split("\n")[1:-1]]
+        points = [[point == "#" for row in rows for point in row[k]] for k in range(len(rows[0]))]
+        self.register_buffer("centres", torch.tensor(points).float() * 2 - 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return -(features[:, None] - self.centres).square().sum(dim=2)
+
+
+def initialise(model: LeNet5Original) -> None:
+    """The paper's start (appendix A): uniform within 2.4 / fan-in, for every trainable weight."""
+    for module in model.modules():
+        if isinstance(module, Subsampling):
+            fan_in = torch.full_like(module.weight, 4.0)
+        elif isinstance(module, TableConv2d):
+            maps_read = module.reads.sum(dim=1, keepdim=True).expand_as(module.reads)
+            fan_in = (maps_read[module.reads] * module.kernel_size**2).view(-1, 1, 1)
+        elif isinstance(module, (nn.Conv2d, nn.Linear)):
+            fan_in = torch.tensor(float(module.weight[0].numel()))
+        else:
+            continue
+        with torch.no_grad():
+            module.weight.copy_((torch.rand_like(module.weight) * 2 - 1) * 2.4 / fan_in)
+            module.bias.copy_((torch.rand_like(module.bias) * 2 - 1) * 2.4 / fan_in.max())
