@@ -158,6 +158,23 @@ def feature_maps(maps: Tensor, title: str = "", columns: int = 8) -> Figure:
     return figure
 
 
+def connections(reads: Tensor, title: str = "") -> Figure:
+    """Which input maps (rows) each output map (columns) reads, from a boolean (outputs, inputs)."""
+    ax = _axes(None, 6, 2.6)
+    ax.imshow(reads.T.numpy(), cmap="Greys", vmin=0, vmax=1.4)
+    outputs, inputs = reads.shape
+    ax.set_xticks(range(outputs))
+    ax.set_yticks(range(inputs))
+    ax.set_xticks([k - 0.5 for k in range(outputs)], minor=True)
+    ax.set_yticks([k - 0.5 for k in range(inputs)], minor=True)
+    ax.grid(which="minor", color="white", linewidth=2)
+    ax.tick_params(which="both", length=0)
+    ax.set_xlabel("map of the convolution")
+    ax.set_ylabel("map that it reads")
+    ax.set_title(title, fontsize=10)
+    return ax.figure
+
+
 # --- the network as a drawing -------------------------------------------------------------------
 
 

@@ -142,11 +142,12 @@ def fit(
         nesterov=recipe.momentum > 0,
     )
     history, steps = History(), recipe.epochs * len(train)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: triangle(step / steps))
     with tqdm(total=steps, desc="training", unit="batch", disable=not progress) as bar:
         try:
             for number in range(1, recipe.epochs + 1):
                 start = time.perf_counter()
-                trained = _train_epoch(model, train, optimizer, recipe, bar)
+                trained = _train_epoch(model, train, optimizer, schedule, bar)
                 seconds = time.perf_counter() - start
                 if not isfinite(trained.loss):
                     history.stopped = (
@@ -171,7 +172,9 @@ def fit(
                     f"validation {checked.accuracy:.1%}"
                 )
         except KeyboardInterrupt:
-            history.stopped = f"Stopped by you after {bar.n} of {steps} batches; weights are kept."
+            history.stopped = (
+                f"Stopped by you after {schedule.last_epoch} of {steps} batches; weights are kept."
+            )
     model.eval()
     if history.stopped:
         print(history.stopped)
@@ -182,7 +185,7 @@ def _train_epoch(
     model: nn.Module,
     train: Iterable[tuple[Tensor, Tensor]],
     optimizer: torch.optim.Optimizer,
-    recipe: Recipe,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
     bar: tqdm,
 ) -> Result:
     """One pass. Loss and correct pictures are summed on the device and read once, at the end:
@@ -190,13 +193,12 @@ def _train_epoch(
     model.train()
     loss_sum, correct, images_seen = 0.0, 0, 0
     for images, labels in train:
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * triangle(bar.n / bar.total)
         logits = model(images)
         loss = F.cross_entropy(logits, labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        schedule.step()
         loss_sum += loss.detach() * len(labels)
         correct += (logits.detach().argmax(dim=1) == labels).sum()
         images_seen += len(labels)
