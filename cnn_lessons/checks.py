@@ -45,7 +45,7 @@ def check_c1_parameters(answer: int | None) -> Verdict:
         459: "You counted a bias for each input channel too. There is one per kernel, so 6.",
         468: "You counted a bias for each pair of channels. There is one per kernel, so 6.",
     }
-    slips[456 * 28 * 28] = "Those are the connections. One kernel is shared by all 28·28 places."
+    slips[456 * 28 * 28] = "Those are connections. One kernel serves all 28·28 places."
     right = "6 kernels × (5·5·3 weights + 1 bias) = 456."
     return _number(answer, 456, slips, right, "Set c1_parameters to a number.")
 
@@ -55,7 +55,7 @@ def check_c3_parameters(answer: int | None) -> Verdict:
     slips = {
         2416: "That is C3 with every map reading all six: the article's. Use Table I.",
         1500: "The weights are right: 60 connections of 5·5. Add one bias for each of the 16 maps.",
-        60: "60 is the number of connected pairs of maps. Each has a 5·5 kernel, and maps have biases.",
+        60: "60 pairs of maps are connected. Each pair has a 5·5 kernel, and each map a bias.",
         1560: "You added a bias for each of the 60 connections. There is one per map, so 16.",
     }
     right = "(6·3 + 9·4 + 1·6) kernels × 25 weights + 16 biases = 60 × 25 + 16 = 1,516."

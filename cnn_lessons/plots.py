@@ -42,10 +42,10 @@ def _grid(count: int, columns: int, cell: float = 1.0, title_room: float = 0.3):
     """A figure of equal square axes, the unused ones off."""
     rows = ceil(count / columns)
     figure = Figure((columns * cell, rows * (cell + title_room) + 0.3), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).flat
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for ax in axes:
         ax.set_axis_off()
-    return figure, list(axes)[:count]
+    return figure, axes[:count]
 
 
 # --- pictures and predictions -------------------------------------------------------------------
