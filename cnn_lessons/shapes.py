@@ -385,11 +385,14 @@ def _text_table(record: Record) -> str:
 
 
 def _html_table(record: Record) -> str:
-    """A plain table, without styles: it reads the same in JupyterLab, in Colab and on GitHub."""
+    """A plain table: where styles are removed, as on GitHub, it loses its alignment and no more."""
     heading, *lines = _cells(record)
-    head = "".join(f'<th scope="col">{cell}</th>' for cell in heading)
+    left = [' style="text-align: left"' if name in WORDS else "" for name in heading]
+    head = "".join(f'<th scope="col"{style}>{name}</th>' for name, style in zip(heading, left))
     body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in line) + "</tr>"
+        "<tr>"
+        + "".join(f"<td{style}>{html.escape(cell)}</td>" for cell, style in zip(line, left))
+        + "</tr>"
         for line in lines
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

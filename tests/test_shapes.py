@@ -174,5 +174,5 @@ def test_the_table_shows_a_batch_axis_that_was_lost():
 def test_the_html_table_has_a_row_a_step_and_escapes_names():
     table = record(small_network(), (3, 8, 8))
     page = table._repr_html_()
-    assert page.count("<tr>") == len(table) + 2 and "style" not in page
+    assert page.count("<tr>") == len(table) + 2 and "<style" not in page
     assert "[N, 4, 6, 6]" in page
