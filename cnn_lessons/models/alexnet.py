@@ -9,7 +9,23 @@ from collections import OrderedDict
 from torch import Tensor, nn
 
 
-class AlexNet(nn.Module):
+class Network(nn.Module):
+    """What the three networks below share: one size of image, features, then the classifier."""
+
+    input_size, fc6_reads = 224, "256 maps of 6×6"
+
+    def forward(self, images: Tensor) -> Tensor:
+        expected = (3, self.input_size, self.input_size)
+        if images.shape[1:] != expected:
+            fits, got = images.shape[1:2] == (3,), tuple(images.shape)
+            size = ", ".join(map(str, expected))
+            layer = f"fc6 expects {self.fc6_reads}" if fits else "conv1 expects 3 channels"
+            raise ValueError(f"images must be (N, {size}): {layer}; got {got}")
+        return self.classifier(self.features(images))
+
+
+# fmt: off
+class AlexNet(Network):
     """AlexNet as Figure 2 draws it: two groups stand for the two GPUs; 60,965,224 parameters.
 
     Input (N, 3, 224, 224), float; output logits (N, num_classes), no softmax. `groups=1` joins the
@@ -25,7 +41,6 @@ class AlexNet(nn.Module):
         super().__init__()
         if groups not in (1, 2):
             raise ValueError(f"groups must be 1 or 2; got {groups!r}")
-        # fmt: off
         self.features = nn.Sequential(OrderedDict(
             conv1=nn.Conv2d(3, 96, kernel_size=11, stride=4, padding=2), relu1=nn.ReLU(),
             norm1=nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2),
@@ -38,28 +53,24 @@ class AlexNet(nn.Module):
             conv5=nn.Conv2d(384, 256, kernel_size=3, padding=1, groups=groups), relu5=nn.ReLU(),
             pool5=nn.MaxPool2d(3, stride=2),
         ))
-        # fmt: on
         self.classifier = _classifier(256 * 6 * 6, 4096, num_classes)
         initialise(self)
 
-    def forward(self, images: Tensor) -> Tensor:
-        _check_images(images, 224, "fc6 expects 256 maps of 6×6")
-        return self.classifier(self.features(images))
 
-
-class AlexNetHalf(nn.Module):
+class AlexNetHalf(Network):
     """The article's network for 224 pixels: one GPU's half of Figure 2; 16,630,440 parameters.
 
-    Input (N, 3, 224, 224), float; output logits (N, num_classes), no softmax. `init_weights=True`
-    starts it as the article does, see `initialise_article`; otherwise it starts as PyTorch does.
+    Input (N, 3, 224, 224), float; output logits (N, num_classes), no softmax. It starts
+    as PyTorch does; the article's optional start is `weights.initialise_article(model)`.
     Departures from the paper: half the maps and units, no LRN, no second group to read from.
     Departures from the article: dropout after fc6 and fc7, the paper's place, not before them.
     Raises ValueError for num_classes below 1, and for images of another shape.
     """
 
-    def __init__(self, num_classes: int = 1000, init_weights: bool = False):
+    fc6_reads = "128 maps of 6×6"
+
+    def __init__(self, num_classes: int = 1000):
         super().__init__()
-        # fmt: off
         self.features = nn.Sequential(OrderedDict(
             conv1=nn.Conv2d(3, 48, kernel_size=11, stride=4, padding=2), relu1=nn.ReLU(),
             pool1=nn.MaxPool2d(3, stride=2),
@@ -70,17 +81,10 @@ class AlexNetHalf(nn.Module):
             conv5=nn.Conv2d(192, 128, kernel_size=3, padding=1), relu5=nn.ReLU(),
             pool5=nn.MaxPool2d(3, stride=2),
         ))
-        # fmt: on
         self.classifier = _classifier(128 * 6 * 6, 2048, num_classes)
-        if init_weights:
-            initialise_article(self)
-
-    def forward(self, images: Tensor) -> Tensor:
-        _check_images(images, 224, "fc6 expects 128 maps of 6×6")
-        return self.classifier(self.features(images))
 
 
-class AlexNetCIFAR(nn.Module):
+class AlexNetCIFAR(Network):
     """The article's network for 32 pixels, an AlexNet in outline; 9,244,970 parameters.
 
     Input (N, 3, 32, 32), float; output logits (N, num_classes), no softmax.
@@ -90,9 +94,10 @@ class AlexNetCIFAR(nn.Module):
     Raises ValueError for num_classes below 1, and for images of another shape.
     """
 
+    input_size, fc6_reads = 32, "128 maps of 4×4"
+
     def __init__(self, num_classes: int = 10):
         super().__init__()
-        # fmt: off
         self.features = nn.Sequential(OrderedDict(
             conv1=nn.Conv2d(3, 48, kernel_size=3, padding=1),
             pool1=nn.MaxPool2d(2), relu1=nn.ReLU(), norm1=nn.BatchNorm2d(48),
@@ -103,32 +108,19 @@ class AlexNetCIFAR(nn.Module):
             conv5=nn.Conv2d(192, 128, kernel_size=3, padding=1), relu5=nn.ReLU(),
             pool5=nn.MaxPool2d(2),
         ))
-        # fmt: on
         self.classifier = _classifier(128 * 4 * 4, 2048, num_classes)
-
-    def forward(self, images: Tensor) -> Tensor:
-        _check_images(images, 32, "fc6 expects 128 maps of 4×4")
-        return self.classifier(self.features(images))
 
 
 def _classifier(in_features: int, hidden: int, num_classes: int) -> nn.Sequential:
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1; got {num_classes}")
-    # fmt: off
     return nn.Sequential(OrderedDict(
         flatten=nn.Flatten(),
         fc6=nn.Linear(in_features, hidden), relu6=nn.ReLU(), drop6=nn.Dropout(0.5),
         fc7=nn.Linear(hidden, hidden), relu7=nn.ReLU(), drop7=nn.Dropout(0.5),
         fc8=nn.Linear(hidden, num_classes),
     ))
-    # fmt: on
-
-
-def _check_images(images: Tensor, size: int, fc6_expects: str) -> None:
-    if images.shape[1:] != (3, size, size):
-        layer = fc6_expects if images.shape[1:2] == (3,) else "conv1 expects 3 channels"
-        got = tuple(images.shape)
-        raise ValueError(f"images must be (N, 3, {size}, {size}): {layer}; got {got}")
+# fmt: on
 
 
 def initialise(model: nn.Module) -> None:
@@ -141,22 +133,3 @@ def initialise(model: nn.Module) -> None:
             ones = name.split(".")[-1] in ("conv2", "conv4", "conv5", "fc6", "fc7")
             nn.init.normal_(module.weight, std=0.01)
             nn.init.constant_(module.bias, 1.0 if ones else 0.0)
-
-
-def initialise_article(model: nn.Module) -> None:
-    """The article's start: He's fan-out normal in convolutions, else N(0, 0.01²); biases 0."""
-    for module in model.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            nn.init.normal_(module.weight, std=0.01)
-            nn.init.zeros_(module.bias)
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-
-def from_torchvision(state_dict: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Always raises ValueError: torchvision's AlexNet has other widths than the three here."""
-    raise ValueError(
-        "state_dict must fit the model, but torchvision's AlexNet is that of 'One weird trick' "
-        "(arXiv:1404.5997): 64, 192, 384, 256, 256 maps in one group; got a model "
-        f"{type(model).__name__} with {model.features.conv1.out_channels} maps in conv1"
-    )

@@ -22,7 +22,6 @@ TABLE_1 = {
     "5a": (256, 160, 320, 32, 128, 128),
     "5b": (384, 192, 384, 48, 128, 128),
 }
-# fmt: on
 
 # The article's small network has a slip in 5b. No shape shows it: a reduce is not an output.
 ARTICLE_TABLE = {**TABLE_1, "5b": (384, 182, 384, 48, 128, 128)}
@@ -44,11 +43,8 @@ class Inception(nn.Module):
     Raises ValueError for a count below 1.
     """
 
-    # fmt: off
-    def __init__(
-        self, in_channels: int, ch1x1: int, ch3x3_reduce: int, ch3x3: int,
-        ch5x5_reduce: int, ch5x5: int, pool_proj: int,
-    ):
+    def __init__(self, in_channels: int, ch1x1: int, ch3x3_reduce: int, ch3x3: int,
+                 ch5x5_reduce: int, ch5x5: int, pool_proj: int):
         super().__init__()
         row = (in_channels, ch1x1, ch3x3_reduce, ch3x3, ch5x5_reduce, ch5x5, pool_proj)
         if min(row) < 1:
@@ -69,7 +65,6 @@ class Inception(nn.Module):
             pool=nn.MaxPool2d(3, stride=1, padding=1),
             proj=nn.Conv2d(in_channels, pool_proj, kernel_size=1), relu=nn.ReLU(),
         ))
-    # fmt: on
 
     def forward(self, maps: Tensor) -> Tensor:
         branches = (self.branch1x1, self.branch3x3, self.branch5x5, self.branch_pool)
@@ -84,7 +79,6 @@ class AuxiliaryHead(nn.Sequential):
     """
 
     def __init__(self, in_channels: int, num_classes: int):
-        # fmt: off
         super().__init__(OrderedDict(
             pool=nn.AvgPool2d(5, stride=3),
             conv=nn.Conv2d(in_channels, 128, kernel_size=1), relu=nn.ReLU(),
@@ -92,7 +86,6 @@ class AuxiliaryHead(nn.Sequential):
             fc1=nn.Linear(128 * 4 * 4, 1024), relu1=nn.ReLU(), drop=nn.Dropout(0.7),
             fc2=nn.Linear(1024, num_classes),
         ))
-        # fmt: on
 
 
 class GoogLeNet(nn.Module):
@@ -100,36 +93,31 @@ class GoogLeNet(nn.Module):
 
     Input (N, 3, H, W), float, 224 pixels in the paper and 31 at least; output logits
     (N, num_classes), no softmax. `forward` never runs the heads; `forward_with_aux`, for training,
-    does. `init_weights=True` starts the network as the article does.
+    does. It starts as PyTorch does; the article's optional start is `weights.initialise_article`.
     Departures from the paper: no LRN after pool1 and conv2.
     Departures from the article: while it trains, its forward returns a tuple (logits, aux2, aux1),
     so that each caller must know both the mode and the order; and the dropout of the heads.
     Raises ValueError for num_classes below 1, and for images of another shape.
     """
 
-    def __init__(self, num_classes: int = 1000, aux: bool = True, init_weights: bool = False):
+    def __init__(self, num_classes: int = 1000, aux: bool = True):
         super().__init__()
         pools = [nn.MaxPool2d(3, stride=2, ceil_mode=True) for _ in range(4)]
         self.features = _features(TABLE_1, pools)
+        classifier = _classifier(num_classes)
         self.aux1 = AuxiliaryHead(512, num_classes) if aux else None
         self.aux2 = AuxiliaryHead(528, num_classes) if aux else None
-        self.classifier = _classifier(num_classes)
-        if init_weights:
-            initialise_article(self)
+        self.classifier = classifier
 
     def forward(self, images: Tensor) -> Tensor:
-        _check_images(images, 31, "pool4 expects maps of 2×2 at least")
+        _check_images(images, 31, " or more: pool4 expects maps of 2×2 or more")
         return self.classifier(self.features(images))
 
     def forward_with_aux(self, images: Tensor) -> GoogLeNetOutput:
         """The logits of network and heads for images (N, 3, 224, 224); ValueError for others."""
         if self.aux1 is None:
             raise ValueError("aux must be True for forward_with_aux; got a network without heads")
-        if images.shape[1:] != (3, 224, 224):
-            fits = images.shape[1:2] == (3,)
-            layer = "aux1.fc1 expects 128 maps of 4×4" if fits else "conv1 expects 3 channels"
-            got = tuple(images.shape)
-            raise ValueError(f"images must be (N, 3, 224, 224): {layer}; got {got}")
+        _check_images(images, 224, ": aux1.fc1 expects 128 maps of 4×4", most=224)
         maps = images
         for name, layer in self.features.named_children():
             maps = layer(maps)
@@ -157,13 +145,12 @@ class GoogLeNetCIFAR(nn.Module):
         self.classifier = _classifier(num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        _check_images(images, 5, "pool1 expects maps of 3×3 at least")
+        _check_images(images, 5, " or more: pool1 expects maps of 3×3 or more")
         return self.classifier(self.features(images))
 
 
 def _features(table: dict[str, tuple[int, ...]], pools: list[nn.Module]) -> nn.Sequential:
     """Everything before the last pool; a module's in_channels are derived, never typed."""
-    # fmt: off
     features = nn.Sequential(OrderedDict(
         conv1=nn.Conv2d(3, 64, kernel_size=7, stride=2, padding=3), relu1=nn.ReLU(),
         pool1=pools[0],
@@ -171,7 +158,6 @@ def _features(table: dict[str, tuple[int, ...]], pools: list[nn.Module]) -> nn.S
         conv2=nn.Conv2d(64, 192, kernel_size=3, padding=1), relu2=nn.ReLU(),
         pool2=pools[1],
     ))
-    # fmt: on
     in_channels = 192
     for name, row in table.items():
         if name == "4a":
@@ -183,6 +169,7 @@ def _features(table: dict[str, tuple[int, ...]], pools: list[nn.Module]) -> nn.S
     return features
 
 
+# fmt: on
 def _classifier(num_classes: int) -> nn.Sequential:
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1; got {num_classes}")
@@ -190,11 +177,12 @@ def _classifier(num_classes: int) -> nn.Sequential:
     return nn.Sequential(OrderedDict(pool=pool, flatten=nn.Flatten(), drop=nn.Dropout(0.4), fc=fc))
 
 
-def _check_images(images: Tensor, least: int, pool_expects: str) -> None:
-    if images.dim() != 4 or images.shape[1] != 3 or min(images.shape[2:]) < least:
-        layer = pool_expects if images.shape[1:2] == (3,) else "conv1 expects 3 channels"
-        got = tuple(images.shape)
-        raise ValueError(f"images must be (N, 3, H, W) from {least} pixels: {layer}; got {got}")
+def _check_images(images: Tensor, least: int, layer: str, most: float = float("inf")) -> None:
+    got = tuple(images.shape)
+    if len(got) != 4 or got[1] != 3:
+        raise ValueError(f"images must be (N, 3, H, W): conv1 expects 3 channels; got {got}")
+    if not least <= min(got[2:]) <= max(got[2:]) <= most:
+        raise ValueError(f"images must have {least} pixels a side{layer}; got {got}")
 
 
 def loss_with_aux(model: GoogLeNet, images: Tensor, labels: Tensor) -> Tensor:
@@ -202,24 +190,3 @@ def loss_with_aux(model: GoogLeNet, images: Tensor, labels: Tensor) -> Tensor:
     logits, aux1, aux2 = model.forward_with_aux(images)
     heads = F.cross_entropy(aux1, labels) + F.cross_entropy(aux2, labels)
     return F.cross_entropy(logits, labels) + 0.3 * heads
-
-
-def initialise_article(model: nn.Module) -> None:
-    """The article's start: He's fan-out normal in convolutions, else N(0, 0.01²); biases 0.
-
-    The paper names no start of its own.
-    """
-    for module in model.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            nn.init.normal_(module.weight, std=0.01)
-            nn.init.zeros_(module.bias)
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-
-def from_torchvision(state_dict: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Always raises ValueError: torchvision's GoogLeNet is another network than the paper's."""
-    raise ValueError(
-        "state_dict must fit the model, and torchvision's cannot: its GoogLeNet has a batch norm "
-        "in place of each convolution's bias, and 3×3 kernels in the branch where Table 1 has 5×5"
-    )

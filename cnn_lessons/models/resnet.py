@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+# fmt: off
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions, and a shortcut around them (Figure 5, left): y = F(x) + x.
 
@@ -18,25 +19,21 @@ class BasicBlock(nn.Module):
 
     expansion = 1
 
-    def __init__(
-        self, in_channels: int, channels: int, stride: int = 1, shortcut: str | None = "B"
-    ):
+    def __init__(self, in_channels: int, channels: int, stride: int = 1,
+                 shortcut: str | None = "B"):
         super().__init__()
         _check_counts(in_channels=in_channels, channels=channels, stride=stride)
-        # fmt: off
-        self.residual = nn.Sequential(OrderedDict(
-            conv1=nn.Conv2d(in_channels, channels, 3, stride=stride, padding=1, bias=False),
-            bn1=nn.BatchNorm2d(channels), relu1=nn.ReLU(),
-            conv2=nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            bn2=nn.BatchNorm2d(channels),
-        ))
-        # fmt: on
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.relu1 = nn.ReLU()
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
         self.shortcut = _shortcut(in_channels, channels, stride, shortcut)
-        self.relu = nn.ReLU()
+        self.relu2 = nn.ReLU()
 
     def forward(self, maps: Tensor) -> Tensor:
-        residual = self.residual(maps)
-        return self.relu(residual + self.shortcut(maps) if self.shortcut else residual)
+        residual = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(maps)))))
+        return self.relu2(residual + self.shortcut(maps) if self.shortcut else residual)
 
 
 class Bottleneck(nn.Module):
@@ -48,33 +45,29 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    # fmt: off
-    def __init__(
-        self, in_channels: int, channels: int, stride: int = 1, shortcut: str | None = "B",
-        stride_on: str = "3x3",
-    ):
+    def __init__(self, in_channels: int, channels: int, stride: int = 1,
+                 shortcut: str | None = "B", stride_on: str = "3x3"):
         super().__init__()
         _check_counts(in_channels=in_channels, channels=channels, stride=stride)
         _check_choice("stride_on", stride_on, ("3x3", "1x1"))
         stride1, stride2 = (stride, 1) if stride_on == "1x1" else (1, stride)
-        self.residual = nn.Sequential(OrderedDict(
-            conv1=nn.Conv2d(in_channels, channels, 1, stride=stride1, bias=False),
-            bn1=nn.BatchNorm2d(channels), relu1=nn.ReLU(),
-            conv2=nn.Conv2d(channels, channels, 3, stride=stride2, padding=1, bias=False),
-            bn2=nn.BatchNorm2d(channels), relu2=nn.ReLU(),
-            conv3=nn.Conv2d(channels, 4 * channels, 1, bias=False),
-            bn3=nn.BatchNorm2d(4 * channels),
-        ))
+        self.conv1 = nn.Conv2d(in_channels, channels, 1, stride=stride1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.relu1 = nn.ReLU()
+        self.conv2 = nn.Conv2d(channels, channels, 3, stride=stride2, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.relu2 = nn.ReLU()
+        self.conv3 = nn.Conv2d(channels, 4 * channels, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(4 * channels)
         self.shortcut = _shortcut(in_channels, 4 * channels, stride, shortcut)
-        self.relu = nn.ReLU()
-    # fmt: on
+        self.relu3 = nn.ReLU()
 
     def forward(self, maps: Tensor) -> Tensor:
-        residual = self.residual(maps)
-        return self.relu(residual + self.shortcut(maps) if self.shortcut else residual)
+        residual = self.relu2(self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(maps))))))
+        residual = self.bn3(self.conv3(residual))
+        return self.relu3(residual + self.shortcut(maps) if self.shortcut else residual)
 
 
-# fmt: off
 TABLE_1 = {
     # depth  block   conv2_x .. conv5_x
     18:  (BasicBlock, (2, 2,  2, 2)),
@@ -83,7 +76,6 @@ TABLE_1 = {
     101: (Bottleneck, (3, 4, 23, 3)),
     152: (Bottleneck, (3, 8, 36, 3)),
 }
-# fmt: on
 
 
 class PadShortcut(nn.Module):
@@ -99,7 +91,29 @@ class PadShortcut(nn.Module):
         return F.pad(maps[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.zero_maps))
 
 
-class ResNet(nn.Module):
+def _shortcut(in_channels: int, out_channels: int, stride: int, option: str | None):
+    _check_choice("shortcut", option, ("A", "B", "C", None))
+    if option is None:
+        return None
+    if option != "C" and stride == 1 and in_channels == out_channels:
+        return nn.Identity()
+    if option == "A":
+        return PadShortcut(out_channels - in_channels, stride)
+    conv = nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False)
+    return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(out_channels)))
+
+
+class Network(nn.Sequential):
+    """What the three networks below share: layers that run one after the other."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.dim() != 4 or images.shape[1] != 3:
+            got = tuple(images.shape)
+            raise ValueError(f"images must be (N, 3, H, W): conv1 expects 3 channels; got {got}")
+        return super().forward(images)
+
+
+class ResNet(Network):
     """ResNet-18, 34, 50, 101 or 152: a column of the paper's Table 1, a row of ours.
 
     Input (N, 3, H, W), float, 224 pixels in the paper; output logits (N, num_classes), no softmax.
@@ -110,31 +124,25 @@ class ResNet(nn.Module):
     Raises ValueError for arguments other than these, and for images without 3 channels.
     """
 
-    # fmt: off
-    def __init__(
-        self, depth: int = 18, num_classes: int = 1000, stem: str = "7x7",
-        stride_on: str = "3x3", shortcut: str | None = "B",
-    ):
+    def __init__(self, depth: int = 18, num_classes: int = 1000, stem: str = "7x7",
+                 stride_on: str = "3x3", shortcut: str | None = "B"):
         super().__init__()
         _check_choice("depth", depth, TABLE_1)
         _check_choice("stem", stem, ("7x7", "3x3"))
         _check_choice("stride_on", stride_on, ("3x3", "1x1"))
+        self.stride_on = stride_on
         block, counts = TABLE_1[depth]
         if block is Bottleneck:
             block = partial(Bottleneck, stride_on=stride_on)
-        self.stride_on = stride_on
-        self.features = _stem(64, stem)
-        out_channels = _add_stages(self.features, block, (64, 128, 256, 512), counts, shortcut)
-        self.classifier = _classifier(out_channels, num_classes)
+        _add_stem(self, 64, large=stem == "7x7")
+        if stem == "7x7":
+            self.pool1 = nn.MaxPool2d(3, stride=2, padding=1)
+        out_channels = _add_stages(self, block, (64, 128, 256, 512), counts, shortcut)
+        _add_classifier(self, out_channels, num_classes)
         initialise(self)
-    # fmt: on
-
-    def forward(self, images: Tensor) -> Tensor:
-        _check_images(images)
-        return self.classifier(self.features(images))
 
 
-class ResNetCIFAR(nn.Module):
+class ResNetCIFAR(Network):
     """Section 4.2's network of depth 6n + 2 for CIFAR-10: 269,722 parameters at depth 20.
 
     Input (N, 3, H, W), float, 32 pixels in the paper; output logits (N, num_classes), no softmax.
@@ -147,18 +155,13 @@ class ResNetCIFAR(nn.Module):
         super().__init__()
         if depth < 8 or depth % 6 != 2:
             raise ValueError(f"depth must be 6n + 2: 8, 14, 20, 26, ...; got {depth!r}")
-        self.features = _stem(16, "3x3")
-        counts = [(depth - 2) // 6] * 3
-        out_channels = _add_stages(self.features, BasicBlock, (16, 32, 64), counts, shortcut)
-        self.classifier = _classifier(out_channels, num_classes)
+        _add_stem(self, 16, large=False)
+        _add_stages(self, BasicBlock, (16, 32, 64), [(depth - 2) // 6] * 3, shortcut)
+        _add_classifier(self, 64, num_classes)
         initialise(self)
 
-    def forward(self, images: Tensor) -> Tensor:
-        _check_images(images)
-        return self.classifier(self.features(images))
 
-
-class ArticleResNet(nn.Module):
+class ArticleResNet(Network):
     """The article's "Res18": four blocks that all project; 7,497,418 parameters.
 
     Input (N, 3, H, W), float, 32 pixels in the article; output logits (N, num_classes), no softmax.
@@ -170,35 +173,26 @@ class ArticleResNet(nn.Module):
 
     def __init__(self, num_classes: int = 10):
         super().__init__()
-        conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
-        self.features = nn.Sequential(OrderedDict(conv1=conv1, bn1=nn.BatchNorm2d(64)))
+        _add_stem(self, 64, large=True)
+        del self.relu1
         for k, widths in enumerate(((64, 128), (128, 256), (256, 512), (512, 512)), start=1):
-            block = BasicBlock(*widths, stride=2, shortcut="B")
-            # The article widens in the second convolution, not in the first.
-            block.residual.conv1 = nn.Conv2d(widths[0], widths[0], 3, 2, 1, bias=False)
-            block.residual.bn1 = nn.BatchNorm2d(widths[0])
-            block.residual.conv2 = nn.Conv2d(*widths, 3, padding=1, bias=False)
-            self.features.add_module(f"block{k}", block)
-        self.classifier = _classifier(512, num_classes)
-
-    def forward(self, images: Tensor) -> Tensor:
-        _check_images(images)
-        return self.classifier(self.features(images))
+            block = BasicBlock(*widths, stride=2)
+            block.conv1 = nn.Conv2d(widths[0], widths[0], 3, stride=2, padding=1, bias=False)
+            block.bn1 = nn.BatchNorm2d(widths[0])
+            block.conv2 = nn.Conv2d(*widths, 3, padding=1, bias=False)
+            self.add_module(f"block{k}", block)
+        _add_classifier(self, 512, num_classes)
+# fmt: on
 
 
-def _stem(channels: int, kernel: str) -> nn.Sequential:
-    large = kernel == "7x7"
-    size, stride, padding = (7, 2, 3) if large else (3, 1, 1)
-    conv1 = nn.Conv2d(3, channels, size, stride=stride, padding=padding, bias=False)
-    stem = nn.Sequential(OrderedDict(conv1=conv1, bn1=nn.BatchNorm2d(channels), relu1=nn.ReLU()))
-    if large:
-        stem.add_module("pool1", nn.MaxPool2d(3, stride=2, padding=1))
-    return stem
+def _add_stem(network: Network, channels: int, large: bool) -> None:
+    size, stride = (7, 2) if large else (3, 1)
+    network.conv1 = nn.Conv2d(3, channels, size, stride, padding=size // 2, bias=False)
+    network.bn1 = nn.BatchNorm2d(channels)
+    network.relu1 = nn.ReLU()
 
 
-def _add_stages(
-    features: nn.Sequential, block: type, widths: tuple, counts: tuple, shortcut: str | None
-) -> int:
+def _add_stages(network: Network, block: type, widths, counts, shortcut) -> int:
     """Append conv2_x, conv3_x, ... and return the maps of the last; each halves but conv2_x."""
     in_channels = widths[0]
     for s, (channels, count) in enumerate(zip(widths, counts), start=2):
@@ -207,28 +201,15 @@ def _add_stages(
             stride = 2 if s > 2 and k == 0 else 1
             stage.append(block(in_channels, channels, stride, shortcut))
             in_channels = channels * stage[-1].expansion
-        features.add_module(f"conv{s}_x", stage)
+        network.add_module(f"conv{s}_x", stage)
     return in_channels
 
 
-def _shortcut(
-    in_channels: int, out_channels: int, stride: int, option: str | None
-) -> nn.Module | None:
-    _check_choice("shortcut", option, ("A", "B", "C", None))
-    if option is None:
-        return None
-    if option != "C" and stride == 1 and in_channels == out_channels:
-        return nn.Identity()
-    if option == "A":
-        return PadShortcut(out_channels - in_channels, stride)
-    conv = nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False)
-    return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(out_channels)))
-
-
-def _classifier(in_features: int, num_classes: int) -> nn.Sequential:
+def _add_classifier(network: Network, in_features: int, num_classes: int) -> None:
     _check_counts(num_classes=num_classes)
-    fc = nn.Linear(in_features, num_classes)
-    return nn.Sequential(OrderedDict(pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), fc=fc))
+    network.pool = nn.AdaptiveAvgPool2d(1)
+    network.flatten = nn.Flatten()
+    network.fc = nn.Linear(in_features, num_classes)
 
 
 def _check_counts(**counts: int) -> None:
@@ -242,12 +223,6 @@ def _check_choice(name: str, value: object, allowed: object) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}")
 
 
-def _check_images(images: Tensor) -> None:
-    if images.dim() != 4 or images.shape[1] != 3:
-        got = tuple(images.shape)
-        raise ValueError(f"images must be (N, 3, H, W): conv1 expects 3 channels; got {got}")
-
-
 def initialise(model: nn.Module) -> None:
     """The paper's start, that of arXiv:1502.01852 for ReLUs: N(0, 2 / fan-in), biases 0."""
     for module in model.modules():
@@ -255,21 +230,3 @@ def initialise(model: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-
-
-def from_torchvision(state_dict: dict[str, Tensor], model: ResNet) -> dict[str, Tensor]:
-    """torchvision's weights of the same depth under our names: the layers' order is the same.
-
-    Use: `model.load_state_dict(from_torchvision(weights, model))`. Raises ValueError where a shape
-    differs, and for the paper's stride, with which the weights would give another function.
-    """
-    if model.stride_on != "3x3":
-        raise ValueError(f"model must have stride_on='3x3'; got {model.stride_on!r}")
-    ours = model.state_dict()
-    for (name, mine), (key, theirs) in zip(ours.items(), state_dict.items()):
-        if mine.shape != theirs.shape:
-            expects, got = tuple(mine.shape), tuple(theirs.shape)
-            raise ValueError(f"state_dict must fit: {name} expects {expects}; {key} has {got}")
-    if len(ours) != len(state_dict):
-        raise ValueError(f"state_dict must have {len(ours)} tensors; got {len(state_dict)}")
-    return dict(zip(ours, state_dict.values()))

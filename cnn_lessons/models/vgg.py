@@ -1,7 +1,7 @@
 """VGG (Simonyan, Zisserman 2014, arXiv:1409.1556): Table 1, columns A to E."""
 
 from collections import OrderedDict
-from math import sqrt
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -17,7 +17,15 @@ TABLE_1 = {
     "D": [[(3, 64)] * 2, [(3, 128)] * 2, [(3, 256)] * 3, [(3, 512)] * 3, [(3, 512)] * 3],
     "E": [[(3, 64)] * 2, [(3, 128)] * 2, [(3, 256)] * 4, [(3, 512)] * 4, [(3, 512)] * 4],
 }
-# fmt: on
+
+# How to draw the weights: the paper's words (section 3.1), the same words read as a standard
+# deviation, what the paper found later (Glorot), and He's of 2015 (arXiv:1502.01852).
+STARTS = {
+    "variance 0.01": partial(nn.init.normal_, std=0.1),
+    "std 0.01": partial(nn.init.normal_, std=0.01),
+    "glorot": nn.init.xavier_uniform_,
+    "he": partial(nn.init.kaiming_normal_, nonlinearity="relu"),
+}
 
 
 class VGG(nn.Module):
@@ -25,19 +33,16 @@ class VGG(nn.Module):
 
     Input (N, 3, input_size, input_size), float; output logits (N, num_classes), no softmax. 224
     pixels are the paper's input, 32 are CIFAR-10's; fc6 alone differs. `batch_norm=True` puts a
-    batch norm after each convolution.
-    Departures from the paper: it starts with PyTorch's weights, not with `initialise`; the paper
-    has no batch norm (2015). Departures from the article: none; its two networks are
-    `VGG("D", num_classes=10, input_size=32)` and `VGG("D")`.
+    batch norm after each convolution. It starts as PyTorch does; see also `initialise`.
+    Departure from the paper: the choice of batch norm, which came in 2015.
+    Departures from the article: none; its two networks are `VGG("D", 10, input_size=32)` and
+    `VGG("D")`.
     Raises ValueError for a column that Table 1 has not, an input_size that is not a multiple of 32,
     num_classes below 1, and images of another shape.
     """
 
-    # fmt: off
-    def __init__(
-        self, column: str = "D", num_classes: int = 1000, input_size: int = 224,
-        batch_norm: bool = False,
-    ):
+    def __init__(self, column: str = "D", num_classes: int = 1000, input_size: int = 224,
+                 batch_norm: bool = False):
         super().__init__()
         if column not in TABLE_1:
             raise ValueError(f"column must be one of {', '.join(TABLE_1)}; got {column!r}")
@@ -45,12 +50,11 @@ class VGG(nn.Module):
             raise ValueError(f"num_classes must be at least 1; got {num_classes}")
         if input_size < 32 or input_size % 32:
             raise ValueError(f"input_size must be 32, 64, 96, ... pixels; got {input_size}")
-        self.column, self.input_size = column, input_size
+        self.column, self.input_size, side = column, input_size, input_size // 32
         self.features = _features(TABLE_1[column], batch_norm)
         self.classifier = nn.Sequential(OrderedDict(
             flatten=nn.Flatten(),
-            fc6=nn.Linear(512 * (input_size // 32) ** 2, 4096), relu6=nn.ReLU(),
-            drop6=nn.Dropout(0.5),
+            fc6=nn.Linear(512 * side * side, 4096), relu6=nn.ReLU(), drop6=nn.Dropout(0.5),
             fc7=nn.Linear(4096, 4096), relu7=nn.ReLU(), drop7=nn.Dropout(0.5),
             fc8=nn.Linear(4096, num_classes),
         ))
@@ -59,17 +63,15 @@ class VGG(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         size, side = self.input_size, self.input_size // 32
         if images.shape[1:] != (3, size, size):
-            fits = images.shape[1:2] == (3,)
-            layer = (
-                f"fc6 expects 512 maps of {side}×{side}" if fits else "conv1_1 expects 3 channels"
-            )
-            got = tuple(images.shape)
+            layer, got = f"fc6 expects 512 maps of {side}×{side}", tuple(images.shape)
+            if images.shape[1:2] != (3,):
+                layer = "conv1_1 expects 3 channels"
             raise ValueError(f"images must be (N, 3, {size}, {size}): {layer}; got {got}")
         return self.classifier(self.features(images))
 
 
 def _features(blocks: list[list], batch_norm: bool) -> nn.Sequential:
-    """The convolutional part of one column, with the layers named conv<block>_<layer>."""
+    """The convolutional part of one column, its layers named conv<block>_<layer>."""
     features, in_channels = nn.Sequential(), 3
     for b, block in enumerate(blocks, start=1):
         for k, layer in enumerate(block, start=1):
@@ -88,47 +90,14 @@ def _features(blocks: list[list], batch_norm: bool) -> nn.Sequential:
     return features
 
 
-def initialise(model: nn.Module, variance: float = 1e-2) -> None:
-    """The paper's start (section 3.1): weights from a normal of variance 0.01, biases 0.
+def initialise(model: nn.Module, start: str = "variance 0.01") -> None:
+    """Draw all weights as one of STARTS does, at first the paper's; biases 0.
 
-    Taken by its word the logits of column D explode; read as a standard deviation of 0.01
-    (`variance=1e-4`) they vanish. The paper trains A first and copies layers of it into the others.
+    With the paper's own the deeper columns do not train: it trained A and copied layers from it.
     """
+    if start not in STARTS:
+        raise ValueError(f"start must be one of {', '.join(STARTS)}; got {start!r}")
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
-            nn.init.normal_(module.weight, std=sqrt(variance))
+            STARTS[start](module.weight)
             nn.init.zeros_(module.bias)
-
-
-def initialise_glorot(model: nn.Module) -> None:
-    """What the paper found afterwards (section 3.1): Glorot and Bengio's uniform start (2010)."""
-    for module in model.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            nn.init.xavier_uniform_(module.weight)
-            nn.init.zeros_(module.bias)
-
-
-def initialise_he(model: nn.Module) -> None:
-    """He's start for ReLUs (2015, arXiv:1502.01852): N(0, 2 / fan-in), biases 0."""
-    for module in model.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            nn.init.zeros_(module.bias)
-
-
-def from_torchvision(state_dict: dict[str, Tensor], model: VGG) -> dict[str, Tensor]:
-    """The weights of torchvision's vgg11 (A), 13 (B), 16 (D), 19 (E), with or without _bn, renamed.
-
-    Use: `model.load_state_dict(from_torchvision(weights, model))`. Both list the same layers in the
-    same order. Raises ValueError where a shape differs, and for A-LRN, which torchvision has not.
-    """
-    if model.column == "A-LRN":
-        raise ValueError("model must have a column that torchvision has, A, B, D or E; got A-LRN")
-    ours = model.state_dict()
-    for (name, mine), (key, theirs) in zip(ours.items(), state_dict.items()):
-        if mine.shape != theirs.shape:
-            expects, got = tuple(mine.shape), tuple(theirs.shape)
-            raise ValueError(f"state_dict must fit: {name} expects {expects}; {key} has {got}")
-    if len(ours) != len(state_dict):
-        raise ValueError(f"state_dict must have {len(ours)} tensors; got {len(state_dict)}")
-    return dict(zip(ours, state_dict.values()))
