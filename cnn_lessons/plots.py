@@ -1,0 +1,253 @@
+"""Pictures of networks and of what they do. Every function returns a Figure; `show` displays it.
+
+Colours, safe for colour-blind readers: inputs grey, activations red to blue around 0, weights brown
+to green around 0, scores orange.
+"""
+
+import base64
+import io
+from collections.abc import Sequence
+from math import ceil, log2
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from cnn_lessons.shapes import Record, Row
+from cnn_lessons.training import History
+
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#8C8C8C"
+ACTIVATIONS, WEIGHTS, SCORES = "RdBu_r", "BrBG", ORANGE
+
+
+def show(figure: Figure, text: str) -> None:
+    """Display a figure with its text twin: one sentence for readers who do not see the picture."""
+    from IPython.display import display
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", facecolor="white")
+    picture = base64.b64encode(buffer.getvalue()).decode()
+    bundle = {"image/png": picture, "text/plain": text}
+    display(bundle, metadata={"image/png": {"alt": text}}, raw=True)
+    display({"text/markdown": f"*{text}*", "text/plain": text}, raw=True)
+
+
+def _axes(ax: Axes | None, width: float, height: float) -> Axes:
+    return ax if ax is not None else Figure((width, height), layout="constrained").add_subplot()
+
+
+def _grid(count: int, columns: int, cell: float = 1.0, title_room: float = 0.3):
+    """A figure of equal square axes, the unused ones off."""
+    rows = ceil(count / columns)
+    figure = Figure((columns * cell, rows * (cell + title_room) + 0.3), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for ax in axes:
+        ax.set_axis_off()
+    return figure, axes[:count]
+
+
+# --- pictures and predictions -------------------------------------------------------------------
+
+
+def pictures(
+    images: Tensor, titles: Sequence[str] = (), title: str = "", columns: int = 10
+) -> Figure:
+    """A grid of pictures, uint8 (N, 3, H, W), each with its own title."""
+    figure, axes = _grid(len(images), min(columns, len(images)))
+    for k, ax in enumerate(axes):
+        ax.imshow(images[k].permute(1, 2, 0).numpy())
+        if k < len(titles):
+            ax.set_title(titles[k], fontsize=8)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def prediction(
+    image: Tensor, probabilities: Tensor, class_names: Sequence[str], label: int, title: str = ""
+) -> Figure:
+    """One picture, uint8 (3, H, W), beside its probabilities (classes,); the true class in blue."""
+    figure = Figure((6.5, 2.6), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=[1, 2])
+    left.imshow(image.permute(1, 2, 0).numpy())
+    left.set_axis_off()
+    left.set_title(f"truth: {class_names[label]}", fontsize=9)
+    colours = [BLUE if k == label else SCORES for k in range(len(class_names))]
+    bars = right.barh(range(len(class_names)), probabilities.numpy(), color=colours)
+    right.bar_label(bars, [f" {p:.1%}" for p in probabilities.tolist()], fontsize=7)
+    right.set_yticks(range(len(class_names)), class_names, fontsize=8)
+    right.invert_yaxis()
+    right.set_xlim(0, 1.15)
+    right.set_xlabel("probability (blue: the true class)")
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def confusion(labels: Tensor, predicted: Tensor, class_names: Sequence[str], title="") -> Figure:
+    """Rows are true classes, columns predicted ones, entries numbers of pictures."""
+    matrix = confusion_matrix(labels, predicted, len(class_names))
+    ax = _axes(None, 6.2, 5.6)
+    share = matrix / matrix.sum(dim=1, keepdim=True).clamp(min=1)
+    ax.imshow(share.numpy(), cmap="Oranges", vmin=0, vmax=1)
+    for row, column in torch.cartesian_prod(*[torch.arange(len(class_names))] * 2).tolist():
+        colour = "white" if share[row, column] > 0.6 else "black"
+        number = int(matrix[row, column])
+        ax.text(column, row, number, ha="center", va="center", fontsize=8, color=colour)
+    ax.set_xticks(range(len(class_names)), class_names, rotation=45, ha="right")
+    ax.set_yticks(range(len(class_names)), class_names)
+    ax.set_xlabel("predicted class")
+    ax.set_ylabel("true class")
+    ax.set_title(title, fontsize=10)
+    return ax.figure
+
+
+def confusion_matrix(labels: Tensor, predicted: Tensor, num_classes: int) -> Tensor:
+    """Counts (num_classes, num_classes), int64: entry [t, p] is how often true t was called p."""
+    pairs = labels * num_classes + predicted
+    return torch.bincount(pairs, minlength=num_classes**2).view(num_classes, num_classes)
+
+
+# --- training -----------------------------------------------------------------------------------
+
+
+def training_curves(history: History, title: str = "", ax: Axes | None = None) -> Figure:
+    """Loss (left) and accuracy (right) by epoch, on the training and the validation pictures."""
+    figure = Figure((7, 2.8), layout="constrained")
+    epochs = history.column("epoch")
+    for ax, name in zip(figure.subplots(1, 2), ("loss", "accuracy")):
+        for part, colour, style in (("train", GREY, "o--"), ("validation", BLUE, "o-")):
+            ax.plot(epochs, history.column(f"{part}_{name}"), style, color=colour, ms=3, label=part)
+        ax.set_xlabel("epoch")
+        ax.set_ylabel("cross-entropy loss" if name == "loss" else "share of correct pictures")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.grid(alpha=0.3)
+        ax.legend()
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+# --- inside a network ---------------------------------------------------------------------------
+
+
+def filters(weight: Tensor, title: str = "", columns: int = 8) -> Figure:
+    """First-layer kernels (out, in, k, k), each one scaled so that 0 is grey, for 3 input channels
+    in colour, otherwise one brown-green picture per kernel (its first input)."""
+    weight = weight.detach().cpu()
+    figure, axes = _grid(len(weight), min(columns, len(weight)))
+    for k, ax in enumerate(axes):
+        largest = weight[k].abs().max()
+        if weight.shape[1] == 3:
+            ax.imshow((weight[k] / largest / 2 + 0.5).permute(1, 2, 0).numpy())
+        else:
+            ax.imshow(weight[k, 0].numpy(), cmap=WEIGHTS, vmin=-largest, vmax=largest)
+        ax.set_title(f"{k}", fontsize=8)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def feature_maps(maps: Tensor, title: str = "", columns: int = 8) -> Figure:
+    """The maps (channels, height, width) of one picture, red above 0 and blue below, one scale."""
+    maps = maps.detach().cpu()
+    figure, axes = _grid(len(maps), min(columns, len(maps)))
+    largest = maps.abs().max()
+    for k, ax in enumerate(axes):
+        ax.imshow(maps[k].numpy(), cmap=ACTIVATIONS, vmin=-largest, vmax=largest)
+        ax.set_title(f"{k}", fontsize=8)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def connections(reads: Tensor, title: str = "") -> Figure:
+    """Which input maps (rows) each output map (columns) reads, from a boolean (outputs, inputs)."""
+    ax = _axes(None, 6, 2.6)
+    ax.imshow(reads.T.numpy(), cmap="Greys", vmin=0, vmax=1.4)
+    outputs, inputs = reads.shape
+    ax.set_xticks(range(outputs))
+    ax.set_yticks(range(inputs))
+    ax.set_xticks([k - 0.5 for k in range(outputs)], minor=True)
+    ax.set_yticks([k - 0.5 for k in range(inputs)], minor=True)
+    ax.grid(which="minor", color="white", linewidth=2)
+    ax.tick_params(which="both", length=0)
+    ax.set_xlabel("map of the convolution")
+    ax.set_ylabel("map that it reads")
+    ax.set_title(title, fontsize=10)
+    return ax.figure
+
+
+# --- the network as a drawing -------------------------------------------------------------------
+
+
+def stacked_squares(record: Record, title: str = "") -> Figure:
+    """A network without branches, drawn as the paper's Figure 2 draws LeNet-5.
+
+    A stack of squares is a set of feature maps (12 squares at most), a bar is a vector. The small
+    square on a stack is the window of the next layer, and its view is drawn to one point there.
+    Steps that leave the shape alone, and Flatten, are not drawn.
+    """
+    first = Row("input", "", (), record.rows[0].inputs[0], 0, 0)
+    drawn = [first]
+    for row in record.rows:
+        if row.output != drawn[-1].output and row.kind.lower() != "flatten":
+            drawn.append(row)
+    figure = Figure((11, 3.3), layout="constrained")
+    ax = figure.add_subplot()
+    ax.set_aspect("equal")
+    ax.set_axis_off()
+    left, fronts, largest = 0.0, [], first.output[-1]
+    for row in drawn:
+        left, front = _stack(ax, left, row, largest)
+        fronts.append(front)
+    for row, before, after in zip(drawn[1:], fronts, fronts[1:]):
+        _view(ax, row, before, after)
+    ax.set_xlim(-2, left)
+    ax.set_ylim(-29, 27)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def _stack(ax: Axes, left: float, row: Row, largest: int) -> tuple[float, Rectangle]:
+    """Draw a set of maps or a vector from `left` on; return the next place and the front."""
+    if len(row.output) == 4:
+        _, channels, height, width = row.output
+        side, sheets, label = (
+            3 + 29 * height / largest,
+            min(channels, 12),
+            f"{channels} @ {height}×{width}",
+        )
+        size = (side, side)
+    else:
+        sheets, label = 1, f"{row.output[1]}"
+        size = (2.2, 5 + 5 * log2(1 + row.output[1] / 10))
+    for sheet in range(sheets):
+        x, y = left + 0.8 * sheet, 0.8 * (sheets / 2 - sheet) - size[1] / 2
+        face = "#DDDDDD" if not row.kind else "#DCEAF4"
+        front = Rectangle((x, y), *size, facecolor=face, edgecolor="black", linewidth=0.7)
+        ax.add_patch(front)
+    right = left + 0.8 * (sheets - 1) + size[0]
+    middle = (left + right) / 2
+    ax.text(
+        middle, 21, f"{row.name.split('.')[-1]}\n{label}", ha="center", va="bottom", fontsize=8.5
+    )
+    return right + 17, front
+
+
+def _view(ax: Axes, row: Row, before: Rectangle, after: Rectangle) -> None:
+    """The window on the maps before, its rays to one point of the maps after, and what it does."""
+    x, y, side = before.get_x(), before.get_y(), before.get_width()
+    target = (after.get_x() + after.get_width() * 0.45, after.get_y() + after.get_height() * 0.6)
+    if row.window and len(row.output) == 4:
+        part = side * min(1.0, row.window.kernel[0] / row.inputs[0][-1])
+        corner = (x + (side - part) * 0.75, y + (side - part) * 0.7)
+        ax.add_patch(Rectangle(corner, part, part, fill=False, edgecolor=ORANGE, linewidth=1.4))
+        for rise in (0, part):
+            ends = (corner[0] + part, corner[1] + rise), target
+            ax.plot(*zip(*ends), color=ORANGE, linewidth=0.8)
+    else:
+        top, bottom = y + before.get_height(), y
+        edges = after.get_y() + after.get_height(), after.get_y()
+        for start, end in zip((top, bottom), edges):
+            ax.plot((x + side, after.get_x()), (start, end), color=GREY, linewidth=0.6)
+    kernel = f"\n{row.window.kernel[0]}×{row.window.kernel[1]}" if row.window else ""
+    middle = (x + side + after.get_x()) / 2
+    ax.text(middle, -22, f"{row.kind}{kernel}", ha="center", va="top", fontsize=8, rotation=0)

@@ -1,0 +1,95 @@
+"""Run the lessons on real CIFAR-10 and store their outputs: `python -m tests.store_notebooks`.
+
+With file names, only those. Stored outputs are never edited by hand: this writes them. A notebook
+that fails, or that had to fall back on generated pictures, is left as it was.
+"""
+
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+NOTEBOOKS = REPOSITORY / "notebooks"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+METADATA = {
+    "kernelspec": {
+        "name": "python3",
+        "display_name": "Python 3 (ipykernel)",
+        "language": "python",
+    },
+    "language_info": {"name": "python"},
+}
+
+
+def repository_address() -> str:
+    """The address in pyproject.toml, the only place where it is kept."""
+    text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    return re.search(r'^Repository = "(.+)"$', text, re.MULTILINE).group(1)
+
+
+def execute(notebook: nbformat.NotebookNode) -> None:
+    client = NotebookClient(
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        store_widget_state=False,
+        record_timing=False,
+        resources={"metadata": {"path": str(NOTEBOOKS)}},
+    )
+    client.execute()
+
+
+def tidy(notebook: nbformat.NotebookNode, name: str) -> None:
+    """Keep what a reader without a kernel can see, and nothing of the machine it ran on."""
+    notebook.metadata = nbformat.from_dict(METADATA)
+    address = repository_address()
+    colab = address.replace("https://github.com", "https://colab.research.google.com/github")
+    for cell in notebook.cells:
+        cell.source = re.sub(r"git\+https://\S+?(?=\")", f"git+{address}", cell.source)
+        cell.source = re.sub(
+            r"https://colab\.research\.google\.com/github/\S+?\.ipynb",
+            f"{colab}/blob/main/notebooks/{name}",
+            cell.source,
+        )
+        if cell.cell_type == "code":
+            cell.outputs = [kept for output in cell.outputs if (kept := without_view(output))]
+
+
+def without_view(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
+    """A widget needs a kernel: keep the HTML that stands for it; of a progress bar keep nothing."""
+    if WIDGET in output.get("data", {}):
+        output.data.pop(WIDGET)
+        if "text/html" not in output.data:
+            return None
+    return output
+
+
+def write_whole(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Write beside the old file and then take its place, so that there is always a whole one."""
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8"
+    ) as file:
+        nbformat.write(notebook, file)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
+
+
+def main(paths: list[Path]) -> None:
+    for path in paths:
+        print(f"{path.name} ...", flush=True)
+        notebook = nbformat.read(path, as_version=4)
+        execute(notebook)
+        outputs = str([cell.get("outputs") for cell in notebook.cells])
+        if "not CIFAR-10" in outputs:
+            sys.exit(f"{path.name}: there was no CIFAR-10, so nothing was stored")
+        tidy(notebook, path.name)
+        write_whole(notebook, path)
+
+
+if __name__ == "__main__":
+    main([Path(name) for name in sys.argv[1:]] or sorted(NOTEBOOKS.glob("*.ipynb")))
