@@ -29,12 +29,13 @@ def line(number: int, row: Row) -> str:
     window = ""
     if row.window:
         (kernel, _), (stride, _), (padding, _), _ = row.window
-        window = f"k{kernel} s{stride} p{padding}"
+        window = f" k{kernel} s{stride} p{padding}"
     sees = row.receptive_field[0] if row.receptive_field else "?"
     live = "" if row.live == 1 else f", {row.live:.0%} live"
     return (
-        f"{number} {row.name}: {row.kind} {window} reads {list(row.sources)} -> "
-        f"{list(row.output[1:])}, {row.parameters:,} parameters, {row.macs:,} MACs, sees {sees}{live}"
+        f"{number} {row.name}: {row.kind}{window} reads {list(row.sources)} -> "
+        f"{list(row.output[1:])}, {row.parameters:,} parameters, {row.macs:,} MACs, "
+        f"sees {sees}{live}"
     )
 
 

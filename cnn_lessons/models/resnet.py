@@ -98,6 +98,8 @@ def _shortcut(in_channels: int, out_channels: int, stride: int, option: str | No
     if option != "C" and stride == 1 and in_channels == out_channels:
         return nn.Identity()
     if option == "A":
+        if out_channels < in_channels:
+            raise ValueError(f"shortcut 'A' cannot lose maps; got {in_channels}, {out_channels}")
         return PadShortcut(out_channels - in_channels, stride)
     conv = nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False)
     return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(out_channels)))

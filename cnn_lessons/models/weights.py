@@ -29,8 +29,9 @@ def from_torchvision(state_dict: dict[str, Tensor], model: nn.Module) -> dict[st
     would: A-LRN, the paper's stride, AlexNet and GoogLeNet.
     """
     name = type(model).__name__
-    if name in WHY_NOT:
-        raise ValueError(f"model must be a VGG or a ResNet; got {name}: {WHY_NOT[name]}")
+    for paper, why in WHY_NOT.items():
+        if name.startswith(paper):
+            raise ValueError(f"model must be a VGG or a ResNet; got {name}: {why}")
     if getattr(model, "column", "") == "A-LRN" or getattr(model, "stride_on", "3x3") != "3x3":
         raise ValueError("model must have no LRN, and its stride on the 3x3, as torchvision's has")
     ours = model.state_dict()
