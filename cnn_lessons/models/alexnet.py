@@ -1,7 +1,6 @@
 """AlexNet (Krizhevsky, Sutskever, Hinton 2012, NeurIPS 25): Figure 2 and section 3.5.
 
-`AlexNet` is the paper's network, `AlexNetHalf` and `AlexNetCIFAR` are the article's two. The paper
-has no table of its layers, it draws each by itself: so each network here lists them in its order.
+The paper has no table of its layers, it draws each by itself: so each network here lists them.
 """
 
 from collections import OrderedDict
@@ -18,9 +17,8 @@ class Network(nn.Module):
         expected = (3, self.input_size, self.input_size)
         if images.shape[1:] != expected:
             fits, got = images.shape[1:2] == (3,), tuple(images.shape)
-            size = ", ".join(map(str, expected))
             layer = f"fc6 expects {self.fc6_reads}" if fits else "conv1 expects 3 channels"
-            raise ValueError(f"images must be (N, {size}): {layer}; got {got}")
+            raise ValueError(f"images must be (N, {str(expected)[1:]}: {layer}; got {got}")
         return self.classifier(self.features(images))
 
 
@@ -66,7 +64,6 @@ class AlexNetHalf(Network):
     Departures from the article: dropout after fc6 and fc7, the paper's place, not before them.
     Raises ValueError for num_classes below 1, and for images of another shape.
     """
-
     fc6_reads = "128 maps of 6×6"
 
     def __init__(self, num_classes: int = 1000):
@@ -93,7 +90,6 @@ class AlexNetCIFAR(Network):
     Departures from the article: none.
     Raises ValueError for num_classes below 1, and for images of another shape.
     """
-
     input_size, fc6_reads = 32, "128 maps of 4×4"
 
     def __init__(self, num_classes: int = 10):

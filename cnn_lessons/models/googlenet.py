@@ -23,13 +23,12 @@ TABLE_1 = {
     "5b": (384, 192, 384, 48, 128, 128),
 }
 
-# The article's small network has a slip in 5b. No shape shows it: a reduce is not an output.
+# The article's slip in 5b. No shape shows it: a reduce is not an output.
 ARTICLE_TABLE = {**TABLE_1, "5b": (384, 182, 384, 48, 128, 128)}
 
 
 class GoogLeNetOutput(NamedTuple):
     """Logits (N, num_classes) of the network and of the heads at 4a (aux1) and at 4d (aux2)."""
-
     logits: Tensor
     aux1: Tensor
     aux2: Tensor
@@ -38,9 +37,8 @@ class GoogLeNetOutput(NamedTuple):
 class Inception(nn.Module):
     """The module of Figure 2b: four branches over the same maps, their outputs side by side.
 
-    Input (N, in_channels, H, W), output (N, out_channels, H, W): the height and width stay, and
-    the 1x1, 3x3, 5x5 and pool channels follow each other. The arguments are a row of Table 1.
-    Raises ValueError for a count below 1.
+    Input (N, in_channels, H, W), output (N, out_channels, H, W), its channels in the branches'
+    order. The arguments are a row of Table 1. Raises ValueError for a count below 1.
     """
 
     def __init__(self, in_channels: int, ch1x1: int, ch3x3_reduce: int, ch3x3: int,
@@ -81,8 +79,7 @@ class AuxiliaryHead(nn.Sequential):
     def __init__(self, in_channels: int, num_classes: int):
         super().__init__(OrderedDict(
             pool=nn.AvgPool2d(5, stride=3),
-            conv=nn.Conv2d(in_channels, 128, kernel_size=1), relu=nn.ReLU(),
-            flatten=nn.Flatten(),
+            conv=nn.Conv2d(in_channels, 128, kernel_size=1), relu=nn.ReLU(), flatten=nn.Flatten(),
             fc1=nn.Linear(128 * 4 * 4, 1024), relu1=nn.ReLU(), drop=nn.Dropout(0.7),
             fc2=nn.Linear(1024, num_classes),
         ))
@@ -160,10 +157,8 @@ def _features(table: dict[str, tuple[int, ...]], pools: list[nn.Module]) -> nn.S
     ))
     in_channels = 192
     for name, row in table.items():
-        if name == "4a":
-            features.pool3 = pools[2]
-        if name == "5a":
-            features.pool4 = pools[3]
+        if name in ("4a", "5a"):
+            features.add_module(*(("pool3", pools[2]) if name == "4a" else ("pool4", pools[3])))
         features.add_module(f"inception_{name}", Inception(in_channels, *row))
         in_channels = features[-1].out_channels
     return features
@@ -187,6 +182,5 @@ def _check_images(images: Tensor, least: int, layer: str, most: float = float("i
 
 def loss_with_aux(model: GoogLeNet, images: Tensor, labels: Tensor) -> Tensor:
     """The loss to train with (section 5): the heads' cross-entropies are added with weight 0.3."""
-    logits, aux1, aux2 = model.forward_with_aux(images)
-    heads = F.cross_entropy(aux1, labels) + F.cross_entropy(aux2, labels)
-    return F.cross_entropy(logits, labels) + 0.3 * heads
+    loss, loss1, loss2 = (F.cross_entropy(out, labels) for out in model.forward_with_aux(images))
+    return loss + 0.3 * (loss1 + loss2)

@@ -41,12 +41,10 @@ class LeNet5(nn.Module):
     """The article's LeNet-5: Figure 2's seven layers for colour pictures and today's layers.
 
     Input (N, in_channels, 32, 32), float; output logits (N, num_classes), no softmax.
-
     Departures from the paper: max-pooling where it has trainable sub-sampling, no activation after
     C1 and C3, every C3 map reads all six S2 maps, ReLU where it has a scaled tanh, a linear layer
     where it has C5 as a convolution, and a linear output where it has RBF units.
     Departures from the article: none; `activation=nn.ReLU` adds what the article leaves out.
-
     Raises ValueError for counts below 1, and for images of another shape.
     """
 
@@ -93,9 +91,7 @@ class LeNet5Original(nn.Module):
     Input (N, 1, 32, 32), float, the paper scales it to about -0.1 (paper) .. 1.175 (ink); output
     logits (N, 10): minus the squared distance between F6's 84 values and each digit's picture, so
     that the nearest class has the largest logit. (The paper's outputs are the distances.)
-
     Departure: the digits' pictures are drawn by us, the paper prints them only as Figure 3.
-
     Raises ValueError for images of another shape.
     """
 

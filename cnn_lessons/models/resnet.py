@@ -16,7 +16,6 @@ class BasicBlock(nn.Module):
     "C" projects everywhere, and None leaves the shortcut out ("plain").
     Raises ValueError for another shortcut, and for counts below 1.
     """
-
     expansion = 1
 
     def __init__(self, in_channels: int, channels: int, stride: int = 1,
@@ -42,7 +41,6 @@ class Bottleneck(nn.Module):
     As BasicBlock, but the output has 4 * channels maps. `stride_on` is "3x3" (called v1.5, which
     everybody trains) or "1x1" (the paper's, whose first convolution skips three of four pixels).
     """
-
     expansion = 4
 
     def __init__(self, in_channels: int, channels: int, stride: int = 1,
@@ -80,7 +78,6 @@ TABLE_1 = {
 
 class PadShortcut(nn.Module):
     """Option A: every stride-th pixel, and zero maps behind the others. It has no parameters."""
-
     kernel_size = 1
 
     def __init__(self, zero_maps: int, stride: int):
@@ -121,8 +118,7 @@ class ResNet(Network):
     Input (N, 3, H, W), float, 224 pixels in the paper; output logits (N, num_classes), no softmax.
     The paper's "7x7" stem divides the size by 4; the "3x3" stem keeps it, for CIFAR-10's pictures.
     For `shortcut` and `stride_on` see the blocks. It starts with the paper's weights, `initialise`.
-    Departure from the paper: stride on the 3x3 convolution, unless `stride_on="1x1"`.
-    Departure from the article: its "Res18" is `ArticleResNet`.
+    Departures: the paper strides on the first 1x1; the article's "Res18" is `ArticleResNet`.
     Raises ValueError for arguments other than these, and for images without 3 channels.
     """
 
@@ -136,12 +132,7 @@ class ResNet(Network):
         block, counts = TABLE_1[depth]
         if block is Bottleneck:
             block = partial(Bottleneck, stride_on=stride_on)
-        _add_stem(self, 64, large=stem == "7x7")
-        if stem == "7x7":
-            self.pool1 = nn.MaxPool2d(3, stride=2, padding=1)
-        out_channels = _add_stages(self, block, (64, 128, 256, 512), counts, shortcut)
-        _add_classifier(self, out_channels, num_classes)
-        initialise(self)
+        _build(self, stem, block, (64, 128, 256, 512), counts, shortcut, num_classes)
 
 
 class ResNetCIFAR(Network):
@@ -149,7 +140,7 @@ class ResNetCIFAR(Network):
 
     Input (N, 3, H, W), float, 32 pixels in the paper; output logits (N, num_classes), no softmax.
     Three stages of n basic blocks, 16, 32 and 64 maps wide. It starts with the paper's weights.
-    Departures from the paper: none. The article does not have it.
+    Departures from the paper: none. The article has no such network.
     Raises ValueError for a depth that is not 8, 14, 20, ..., and as ResNet does.
     """
 
@@ -157,10 +148,8 @@ class ResNetCIFAR(Network):
         super().__init__()
         if depth < 8 or depth % 6 != 2:
             raise ValueError(f"depth must be 6n + 2: 8, 14, 20, 26, ...; got {depth!r}")
-        _add_stem(self, 16, large=False)
-        _add_stages(self, BasicBlock, (16, 32, 64), [(depth - 2) // 6] * 3, shortcut)
-        _add_classifier(self, 64, num_classes)
-        initialise(self)
+        counts = [(depth - 2) // 6] * 3
+        _build(self, "3x3", BasicBlock, (16, 32, 64), counts, shortcut, num_classes)
 
 
 class ArticleResNet(Network):
@@ -175,27 +164,30 @@ class ArticleResNet(Network):
 
     def __init__(self, num_classes: int = 10):
         super().__init__()
-        _add_stem(self, 64, large=True)
-        del self.relu1
+        _check_counts(num_classes=num_classes)
+        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
         for k, widths in enumerate(((64, 128), (128, 256), (256, 512), (512, 512)), start=1):
             block = BasicBlock(*widths, stride=2)
             block.conv1 = nn.Conv2d(widths[0], widths[0], 3, stride=2, padding=1, bias=False)
             block.bn1 = nn.BatchNorm2d(widths[0])
             block.conv2 = nn.Conv2d(*widths, 3, padding=1, bias=False)
             self.add_module(f"block{k}", block)
-        _add_classifier(self, 512, num_classes)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(512, num_classes)
 # fmt: on
 
 
-def _add_stem(network: Network, channels: int, large: bool) -> None:
-    size, stride = (7, 2) if large else (3, 1)
-    network.conv1 = nn.Conv2d(3, channels, size, stride, padding=size // 2, bias=False)
-    network.bn1 = nn.BatchNorm2d(channels)
+def _build(network: Network, stem: str, block: type, widths, counts, shortcut, num_classes) -> None:
+    """The stem, the stages conv2_x, conv3_x, ..., of which all but the first halve, and the end."""
+    _check_counts(num_classes=num_classes)
+    size, stride = (7, 2) if stem == "7x7" else (3, 1)
+    network.conv1 = nn.Conv2d(3, widths[0], size, stride, padding=size // 2, bias=False)
+    network.bn1 = nn.BatchNorm2d(widths[0])
     network.relu1 = nn.ReLU()
-
-
-def _add_stages(network: Network, block: type, widths, counts, shortcut) -> int:
-    """Append conv2_x, conv3_x, ... and return the maps of the last; each halves but conv2_x."""
+    if stem == "7x7":
+        network.pool1 = nn.MaxPool2d(3, stride=2, padding=1)
     in_channels = widths[0]
     for s, (channels, count) in enumerate(zip(widths, counts), start=2):
         stage = nn.Sequential()
@@ -204,14 +196,10 @@ def _add_stages(network: Network, block: type, widths, counts, shortcut) -> int:
             stage.append(block(in_channels, channels, stride, shortcut))
             in_channels = channels * stage[-1].expansion
         network.add_module(f"conv{s}_x", stage)
-    return in_channels
-
-
-def _add_classifier(network: Network, in_features: int, num_classes: int) -> None:
-    _check_counts(num_classes=num_classes)
     network.pool = nn.AdaptiveAvgPool2d(1)
     network.flatten = nn.Flatten()
-    network.fc = nn.Linear(in_features, num_classes)
+    network.fc = nn.Linear(in_channels, num_classes)
+    initialise(network)
 
 
 def _check_counts(**counts: int) -> None:

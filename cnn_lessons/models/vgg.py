@@ -34,9 +34,8 @@ class VGG(nn.Module):
     Input (N, 3, input_size, input_size), float; output logits (N, num_classes), no softmax. 224
     pixels are the paper's input, 32 are CIFAR-10's; fc6 alone differs. `batch_norm=True` puts a
     batch norm after each convolution. It starts as PyTorch does; see also `initialise`.
-    Departure from the paper: the choice of batch norm, which came in 2015.
-    Departures from the article: none; its two networks are `VGG("D", 10, input_size=32)` and
-    `VGG("D")`.
+    Departure from the paper: batch norm, which came in 2015. Departures from the article: none;
+    its two networks are `VGG("D", num_classes=10, input_size=32)` and `VGG("D")`.
     Raises ValueError for a column that Table 1 has not, an input_size that is not a multiple of 32,
     num_classes below 1, and images of another shape.
     """

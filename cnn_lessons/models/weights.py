@@ -9,9 +9,7 @@ WHY_NOT = {
 
 
 def initialise_article(model: nn.Module, mode: str = "fan_out") -> None:
-    """The article's start of its AlexNet and GoogLeNet: convolutions He's normal, fan-out, linear
-    layers N(0, 0.01²), biases 0. `mode="fan_in"` keeps the spread of activations, not gradients.
-    """
+    """The article's option: convolutions He's normal, linear layers N(0, 0.01²), biases 0."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")
