@@ -332,6 +332,18 @@ def test_auxiliary_losses_are_added_with_weight_0_3():
     assert output._fields == ("logits", "aux1", "aux2")
 
 
+def test_auxiliary_heads_read_4a_and_4d():
+    model = googlenet.GoogLeNet(num_classes=5).eval()
+    pictures = images(LARGE)
+    layers = [name for name, _ in model.features.named_children()]
+    with torch.inference_mode():
+        output = model.forward_with_aux(pictures)
+        for head, module in (("aux1", "inception_4a"), ("aux2", "inception_4d")):
+            maps = model.features[: layers.index(module) + 1](pictures)
+            torch.testing.assert_close(getattr(output, head), model.get_submodule(head)(maps))
+    assert not torch.allclose(output.aux1, output.aux2)
+
+
 # --- initialisations ------------------------------------------------------------------------------
 
 
