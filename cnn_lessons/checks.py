@@ -6,6 +6,7 @@ that is still None is "not attempted yet", and no check ever stops a notebook.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import e, log1p
 
 import torch
 from torch import Tensor, nn
@@ -66,12 +67,14 @@ def check_floor(answer: float | None) -> Verdict:
     """Lesson 01: the lowest loss of a softmax before the cross-entropy, log(1 + 9/e)."""
     if answer is None:
         return Verdict(None, "Set lowest_loss to a number.")
-    truth = torch.log1p(9 / torch.e * torch.ones(())).item()
-    if abs(float(answer) - truth) < 5e-4:
+    if not isinstance(answer, (int, float)):
+        return Verdict(False, f"The answer is one number; got {answer!r}.")
+    truth = log1p(9 / e)
+    if abs(answer - truth) < 5e-4:
         return Verdict(True, f"The best logits are 1 and nine zeros: log(1 + 9/e) = {truth:.4f}.")
-    if abs(float(answer)) < 5e-4:
+    if abs(answer) < 5e-4:
         return Verdict(False, "0 needs a logit that grows without limit. A probability stops at 1.")
-    if abs(float(answer) - 2.3026) < 5e-3:
+    if abs(answer - 2.3026) < 5e-3:
         return Verdict(False, "That is log(10): the loss of a network that knows nothing.")
     return Verdict(False, "Put 1 for the true class and 0 for the nine others into -log(softmax).")
 
@@ -103,7 +106,7 @@ def check_predict(
         return Verdict(None, "Your function returns nothing yet.")
     if isinstance(first, Tensor):
         return Verdict(False, "It returns a tensor. Turn the numbers into names: class_names[k].")
-    if isinstance(first, str) or len(first) != len(images):
+    if not isinstance(first, (list, tuple)) or len(first) != len(images):
         return Verdict(False, f"It must return {len(images)} names, one a picture; got {first!r}.")
     if any(list(answer) != list(first) for answer in answers):
         return Verdict(
@@ -125,7 +128,8 @@ def check_fits_mnist(model: nn.Module | None) -> Verdict:
     except ShapeError as error:
         return Verdict(False, f"It does not run on 1 × 28 × 28.\n{error}")
     if rows[-1].output != (2, 10):
-        return Verdict(False, f"It runs, but gives {list(rows[-1].output)} and not [N, 10].")
+        shape = ", ".join(str(n) for n in ("N", *rows[-1].output[1:]))
+        return Verdict(False, f"It runs, but gives [{shape}] and not [N, 10].")
     convolutions = [row for row in rows if row.kind == "Conv2d"]
     if [row.output[1] for row in convolutions] != [6, 16]:
         return Verdict(False, "It runs. But LeNet-5 has two convolutions, of 6 and of 16 kernels.")
@@ -149,8 +153,11 @@ def check_same_function(mine: nn.Module, reference: nn.Module, images: Tensor) -
                 f"{name} is {list(weight.shape)}, but {other} is {list(expected.shape)}.",
             )
     mine.load_state_dict(dict(zip((name for name, _ in own), (weight for _, weight in theirs))))
-    with torch.no_grad():
-        difference = (mine.eval()(images) - reference.eval()(images)).abs().max().item()
+    try:
+        with torch.no_grad():
+            difference = (mine.eval()(images) - reference.eval()(images)).abs().max().item()
+    except Exception as error:
+        return Verdict(False, f"Your network failed: {type(error).__name__}: {error}")
     if difference > 1e-5:
         return Verdict(
             False, f"Same weights, other outputs (by up to {difference:.2g}): compare steps."

@@ -1,0 +1,130 @@
+"""The lessons as files and as exercises; nbval proves that their cells run and print the same."""
+
+import re
+import shutil
+
+import nbformat
+import pytest
+
+from tests.store_notebooks import METADATA, NOTEBOOKS, execute, repository_address, tidy
+
+PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
+ANSWER = re.compile(r"<details>.*?```python\n(.*?)```.*?</details>", re.DOTALL)
+
+
+@pytest.fixture(params=PATHS, ids=lambda path: path.stem)
+def lesson(request):
+    notebook = nbformat.read(request.param, as_version=4)
+    notebook.path = request.param
+    return notebook
+
+
+def code_cells(lesson):
+    return [cell for cell in lesson.cells if cell.cell_type == "code"]
+
+
+def prose(lesson):
+    return "\n".join(cell.source for cell in lesson.cells if cell.cell_type == "markdown")
+
+
+def output_text(lesson):
+    """All that the stored outputs say in words and numbers."""
+    outputs = [output for cell in code_cells(lesson) for output in cell.outputs]
+    return "\n".join(
+        str(output.get("text", "")) + str(output.get("data", {}).get("text/plain", ""))
+        for output in outputs
+    )
+
+
+def test_there_are_lessons():
+    assert PATHS
+
+
+def test_it_is_stored_as_the_writer_stores_it(lesson):
+    assert {key: lesson.metadata[key] for key in lesson.metadata} == METADATA
+    again = nbformat.from_dict(lesson)
+    tidy(again, lesson.path.name)
+    assert [cell.source for cell in again.cells] == [cell.source for cell in lesson.cells]
+    counts = [cell.execution_count for cell in code_cells(lesson)]
+    assert counts == list(range(1, len(counts) + 1)), "run top to bottom, by `make notebooks`"
+    assert lesson.path.stat().st_size < 1_500_000
+
+
+def test_nothing_of_a_machine_or_of_a_failure_is_stored(lesson):
+    for cell in code_cells(lesson):
+        assert set(cell.metadata) <= {"tags"}
+        for output in cell.outputs:
+            assert output.output_type != "error"
+            assert output.get("name") != "stderr", output.text
+    text = lesson.path.read_text(encoding="utf-8")
+    assert not re.search(r"/home/|/root/|/tmp/|/work/|[A-Z]:\\\\", text)
+    assert "not CIFAR-10" not in output_text(lesson)
+
+
+def test_cells_are_short_and_prose_comes_before_code(lesson):
+    for before, cell in zip(lesson.cells, lesson.cells[1:]):
+        if cell.cell_type == "code":
+            assert len(cell.source.splitlines()) <= 25, cell.source
+            assert not cell.source.rstrip().endswith(";"), "nbval shows what ; hides"
+            assert before.cell_type == "code" or len(before.source.split()) >= 4
+
+
+def test_numbers_in_bold_are_quoted_from_the_outputs(lesson):
+    stored = output_text(lesson)
+    for quoted in prose(lesson).split("**")[1::2]:
+        for number in re.findall(r"\d[\d,]*\.\d+", quoted):
+            assert re.search(rf"(?<![\d.]){re.escape(number)}(?!\d)", stored), number
+
+
+def test_every_figure_has_its_text_twin(lesson):
+    for cell in code_cells(lesson):
+        for output, after in zip(cell.outputs, [*cell.outputs[1:], None]):
+            if "image/png" in output.get("data", {}):
+                text = output.data["text/plain"]
+                assert output.metadata["image/png"]["alt"] == text and text.endswith(".")
+                assert after.data["text/markdown"] == f"*{text}*"
+
+
+def test_the_colab_cell_installs_from_the_one_address(lesson):
+    assert f'"git+{repository_address()}"' in code_cells(lesson)[0].source
+    assert lesson.path.name in lesson.cells[0].source
+
+
+def test_every_exercise_is_unanswered_and_has_a_folded_answer(lesson):
+    exercises = [
+        k for k, cell in enumerate(lesson.cells) if "exercise" in cell.metadata.get("tags", [])
+    ]
+    assert len(exercises) >= 5
+    for k in exercises:
+        assert "Not attempted yet" in str(lesson.cells[k].outputs)
+        assert ANSWER.search(lesson.cells[k + 1].source)
+
+
+def test_every_folded_answer_passes_its_check(lesson, tmp_path, monkeypatch):
+    """Put each answer into the cell above it, run the whole lesson, and read the verdicts."""
+    monkeypatch.setenv("CNN_LESSONS_PROFILE", "test")
+    answered = []
+    for cell, after in zip(lesson.cells, lesson.cells[1:]):
+        if "exercise" in cell.metadata.get("tags", []):
+            cell.source = ANSWER.search(after.source).group(1)
+            answered.append(cell)
+    execute(lesson)
+    for cell in answered:
+        assert cell.outputs[-1].data["text/plain"].startswith("✓ Right."), cell.source
+
+
+def test_the_writer_puts_the_address_into_a_lesson_and_drops_widgets(tmp_path):
+    path = tmp_path / PATHS[0].name
+    shutil.copy(PATHS[0], path)
+    notebook = nbformat.read(path, as_version=4)
+    source = notebook.cells[1].source
+    notebook.cells[1].source = source.replace(repository_address(), "https://example.org/old")
+    widget = {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "0%|"}
+    table = widget | {"text/html": "<table></table>"}
+    notebook.cells[1].outputs = [
+        nbformat.v4.new_output("display_data", data) for data in (widget, table)
+    ]
+    tidy(notebook, path.name)
+    assert notebook.cells[1].source == source
+    (kept,) = notebook.cells[1].outputs
+    assert set(kept.data) == {"text/html", "text/plain"}
