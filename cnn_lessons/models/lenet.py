@@ -41,12 +41,10 @@ class LeNet5(nn.Module):
     """The article's LeNet-5: Figure 2's seven layers for colour pictures and today's layers.
 
     Input (N, in_channels, 32, 32), float; output logits (N, num_classes), no softmax.
-
     Departures from the paper: max-pooling where it has trainable sub-sampling, no activation after
     C1 and C3, every C3 map reads all six S2 maps, ReLU where it has a scaled tanh, a linear layer
     where it has C5 as a convolution, and a linear output where it has RBF units.
     Departures from the article: none; `activation=nn.ReLU` adds what the article leaves out.
-
     Raises ValueError for counts below 1, and for images of another shape.
     """
 
@@ -93,9 +91,7 @@ class LeNet5Original(nn.Module):
     Input (N, 1, 32, 32), float, the paper scales it to about -0.1 (paper) .. 1.175 (ink); output
     logits (N, 10): minus the squared distance between F6's 84 values and each digit's picture, so
     that the nearest class has the largest logit. (The paper's outputs are the distances.)
-
     Departure: the digits' pictures are drawn by us, the paper prints them only as Figure 3.
-
     Raises ValueError for images of another shape.
     """
 
@@ -162,16 +158,17 @@ class TableConv2d(nn.Module):
     def __init__(self, table: str, kernel_size: int):
         super().__init__()
         self.kernel_size = kernel_size
-        reads = torch.tensor(
-            [[cell == "X" for cell in row.split()] for row in table.split("\n")[1:-1]]
-        )
-        self.register_buffer("reads", reads.T.contiguous(), persistent=False)
-        self.weight = nn.Parameter(torch.empty(int(reads.sum()), kernel_size, kernel_size))
-        self.bias = nn.Parameter(torch.zeros(reads.shape[1]))
+        columns = zip(*(row.split() for row in table.split("\n")[1:-1]))
+        reads = [[cell == "X" for cell in column] for column in columns]
+        fan_in = [sum(maps) * kernel_size**2 for maps in reads for read in maps if read]
+        self.register_buffer("reads", torch.tensor(reads), persistent=False)
+        self.register_buffer("fan_in", torch.tensor(fan_in).view(-1, 1, 1), persistent=False)
+        self.weight = nn.Parameter(torch.empty(len(fan_in), kernel_size, kernel_size))
+        self.bias = nn.Parameter(torch.zeros(len(reads)))
 
     def forward(self, maps: Tensor) -> Tensor:
         kernel = self.weight.new_zeros(*self.reads.shape, self.kernel_size, self.kernel_size)
-        kernel[self.reads] = self.weight
+        kernel = kernel.masked_scatter(self.reads[:, :, None, None], self.weight)
         return F.conv2d(maps, kernel, self.bias)
 
 
@@ -194,8 +191,7 @@ def initialise(model: LeNet5Original) -> None:
         if isinstance(module, Subsampling):
             fan_in = torch.full_like(module.weight, 4.0)
         elif isinstance(module, TableConv2d):
-            maps_read = module.reads.sum(dim=1, keepdim=True).expand_as(module.reads)
-            fan_in = (maps_read[module.reads] * module.kernel_size**2).view(-1, 1, 1)
+            fan_in = module.fan_in
         elif isinstance(module, (nn.Conv2d, nn.Linear)):
             fan_in = torch.tensor(float(module.weight[0].numel()))
         else:

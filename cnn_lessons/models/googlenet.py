@@ -1,0 +1,186 @@
+"""GoogLeNet (Szegedy et al. 2014, arXiv:1409.4842): Table 1 and Figures 2 and 3."""
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# The nine inception modules. A module's input is the sum of the row above, without its "reduce".
+# fmt: off
+TABLE_1 = {
+    #     1x1  3x3    3x3  5x5   5x5  pool
+    #          reduce      reduce     proj
+    "3a": ( 64,  96, 128, 16,  32,  32),
+    "3b": (128, 128, 192, 32,  96,  64),
+    "4a": (192,  96, 208, 16,  48,  64),
+    "4b": (160, 112, 224, 24,  64,  64),
+    "4c": (128, 128, 256, 24,  64,  64),
+    "4d": (112, 144, 288, 32,  64,  64),
+    "4e": (256, 160, 320, 32, 128, 128),
+    "5a": (256, 160, 320, 32, 128, 128),
+    "5b": (384, 192, 384, 48, 128, 128),
+}
+
+# The article's slip in 5b. No shape shows it: a reduce is not an output.
+ARTICLE_TABLE = {**TABLE_1, "5b": (384, 182, 384, 48, 128, 128)}
+
+
+class GoogLeNetOutput(NamedTuple):
+    """Logits (N, num_classes) of the network and of the heads at 4a (aux1) and at 4d (aux2)."""
+    logits: Tensor
+    aux1: Tensor
+    aux2: Tensor
+
+
+class Inception(nn.Module):
+    """The module of Figure 2b: four branches over the same maps, their outputs side by side.
+
+    Input (N, in_channels, H, W), output (N, out_channels, H, W), its channels in the branches'
+    order. The arguments are a row of Table 1. Raises ValueError for a count below 1.
+    """
+
+    def __init__(self, in_channels: int, ch1x1: int, ch3x3_reduce: int, ch3x3: int,
+                 ch5x5_reduce: int, ch5x5: int, pool_proj: int):
+        super().__init__()
+        row = (in_channels, ch1x1, ch3x3_reduce, ch3x3, ch5x5_reduce, ch5x5, pool_proj)
+        if min(row) < 1:
+            raise ValueError(f"in_channels and the six counts must be at least 1; got {row}")
+        self.out_channels = ch1x1 + ch3x3 + ch5x5 + pool_proj
+        self.branch1x1 = nn.Sequential(OrderedDict(
+            conv=nn.Conv2d(in_channels, ch1x1, kernel_size=1), relu=nn.ReLU(),
+        ))
+        self.branch3x3 = nn.Sequential(OrderedDict(
+            reduce=nn.Conv2d(in_channels, ch3x3_reduce, kernel_size=1), relu_reduce=nn.ReLU(),
+            conv=nn.Conv2d(ch3x3_reduce, ch3x3, kernel_size=3, padding=1), relu=nn.ReLU(),
+        ))
+        self.branch5x5 = nn.Sequential(OrderedDict(
+            reduce=nn.Conv2d(in_channels, ch5x5_reduce, kernel_size=1), relu_reduce=nn.ReLU(),
+            conv=nn.Conv2d(ch5x5_reduce, ch5x5, kernel_size=5, padding=2), relu=nn.ReLU(),
+        ))
+        self.branch_pool = nn.Sequential(OrderedDict(
+            pool=nn.MaxPool2d(3, stride=1, padding=1),
+            proj=nn.Conv2d(in_channels, pool_proj, kernel_size=1), relu=nn.ReLU(),
+        ))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        branches = (self.branch1x1, self.branch3x3, self.branch5x5, self.branch_pool)
+        return torch.cat([branch(maps) for branch in branches], dim=1)
+
+
+class AuxiliaryHead(nn.Sequential):
+    """A small classifier on the maps of 4a or 4d, for training only (section 5).
+
+    Input (N, in_channels, 14, 14), output logits (N, num_classes). Departure from the article: it
+    drops half of fc1's inputs and half of its outputs, the paper 70 % of its outputs.
+    """
+
+    def __init__(self, in_channels: int, num_classes: int):
+        super().__init__(OrderedDict(
+            pool=nn.AvgPool2d(5, stride=3),
+            conv=nn.Conv2d(in_channels, 128, kernel_size=1), relu=nn.ReLU(), flatten=nn.Flatten(),
+            fc1=nn.Linear(128 * 4 * 4, 1024), relu1=nn.ReLU(), drop=nn.Dropout(0.7),
+            fc2=nn.Linear(1024, num_classes),
+        ))
+
+
+class GoogLeNet(nn.Module):
+    """GoogLeNet as Table 1 and Figure 3 have it; 13,378,280 parameters, 6,998,552 without heads.
+
+    Input (N, 3, H, W), float, 224 pixels in the paper and 31 at least; output logits
+    (N, num_classes), no softmax. `forward` never runs the heads; `forward_with_aux`, for training,
+    does. It starts as PyTorch does; the article's optional start is `weights.initialise_article`.
+    Departures from the paper: no LRN after pool1 and conv2.
+    Departures from the article: while it trains, its forward returns a tuple (logits, aux2, aux1),
+    so that each caller must know both the mode and the order; and the dropout of the heads.
+    Raises ValueError for num_classes below 1, and for images of another shape.
+    """
+
+    def __init__(self, num_classes: int = 1000, aux: bool = True):
+        super().__init__()
+        pools = [nn.MaxPool2d(3, stride=2, ceil_mode=True) for _ in range(4)]
+        self.features = _features(TABLE_1, pools)
+        classifier = _classifier(num_classes)
+        self.aux1 = AuxiliaryHead(512, num_classes) if aux else None
+        self.aux2 = AuxiliaryHead(528, num_classes) if aux else None
+        self.classifier = classifier
+
+    def forward(self, images: Tensor) -> Tensor:
+        _check_images(images, 31, " or more: pool4 expects maps of 2×2 or more")
+        return self.classifier(self.features(images))
+
+    def forward_with_aux(self, images: Tensor) -> GoogLeNetOutput:
+        """The logits of network and heads for images (N, 3, 224, 224); ValueError for others."""
+        if self.aux1 is None:
+            raise ValueError("aux must be True for forward_with_aux; got a network without heads")
+        _check_images(images, 224, ": aux1.fc1 expects 128 maps of 4×4", most=224)
+        maps = images
+        for name, layer in self.features.named_children():
+            maps = layer(maps)
+            if name == "inception_4a":
+                aux1 = self.aux1(maps)
+            elif name == "inception_4d":
+                aux2 = self.aux2(maps)
+        return GoogLeNetOutput(self.classifier(maps), aux1, aux2)
+
+
+class GoogLeNetCIFAR(nn.Module):
+    """The article's GoogLeNet for 32 pixels; 5,983,802 parameters.
+
+    Input (N, 3, H, W), float, 32 pixels in the article; output logits (N, num_classes), no
+    softmax. `table=ARTICLE_TABLE` builds it as printed, with 182 in 5b: 5,940,912 parameters.
+    Departures from the paper: no heads, no LRN, and pools that pad where the paper's round up.
+    Departures from the article: 192 in 5b; Dropout, where it calls Dropout2d on vectors.
+    Raises ValueError for num_classes below 1, and for images of another shape.
+    """
+
+    def __init__(self, num_classes: int = 10, table: dict[str, tuple[int, ...]] = TABLE_1):
+        super().__init__()
+        pools = [nn.MaxPool2d(3, stride=2, padding=padding) for padding in (0, 1, 1, 1)]
+        self.features = _features(table, pools)
+        self.classifier = _classifier(num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        _check_images(images, 5, " or more: pool1 expects maps of 3×3 or more")
+        return self.classifier(self.features(images))
+
+
+def _features(table: dict[str, tuple[int, ...]], pools: list[nn.Module]) -> nn.Sequential:
+    """Everything before the last pool; a module's in_channels are derived, never typed."""
+    features = nn.Sequential(OrderedDict(
+        conv1=nn.Conv2d(3, 64, kernel_size=7, stride=2, padding=3), relu1=nn.ReLU(),
+        pool1=pools[0],
+        conv2_reduce=nn.Conv2d(64, 64, kernel_size=1), relu2_reduce=nn.ReLU(),
+        conv2=nn.Conv2d(64, 192, kernel_size=3, padding=1), relu2=nn.ReLU(),
+        pool2=pools[1],
+    ))
+    in_channels = 192
+    for name, row in table.items():
+        if name in ("4a", "5a"):
+            features.add_module(*(("pool3", pools[2]) if name == "4a" else ("pool4", pools[3])))
+        features.add_module(f"inception_{name}", Inception(in_channels, *row))
+        in_channels = features[-1].out_channels
+    return features
+
+
+# fmt: on
+def _classifier(num_classes: int) -> nn.Sequential:
+    if num_classes < 1:
+        raise ValueError(f"num_classes must be at least 1; got {num_classes}")
+    pool, fc = nn.AdaptiveAvgPool2d(1), nn.Linear(1024, num_classes)
+    return nn.Sequential(OrderedDict(pool=pool, flatten=nn.Flatten(), drop=nn.Dropout(0.4), fc=fc))
+
+
+def _check_images(images: Tensor, least: int, layer: str, most: float = float("inf")) -> None:
+    got = tuple(images.shape)
+    if len(got) != 4 or got[1] != 3:
+        raise ValueError(f"images must be (N, 3, H, W): conv1 expects 3 channels; got {got}")
+    if not least <= min(got[2:]) <= max(got[2:]) <= most:
+        raise ValueError(f"images must have {least} pixels a side{layer}; got {got}")
+
+
+def loss_with_aux(model: GoogLeNet, images: Tensor, labels: Tensor) -> Tensor:
+    """The loss to train with (section 5): the heads' cross-entropies are added with weight 0.3."""
+    loss, loss1, loss2 = (F.cross_entropy(out, labels) for out in model.forward_with_aux(images))
+    return loss + 0.3 * (loss1 + loss2)

@@ -1,0 +1,222 @@
+"""ResNet (He, Zhang, Ren, Sun 2015, arXiv:1512.03385): Table 1, Figure 5 and section 4.2."""
+
+from collections import OrderedDict
+from functools import partial
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+# fmt: off
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions, and a shortcut around them (Figure 5, left): y = F(x) + x.
+
+    Input (N, in_channels, H, W), output (N, channels, H / stride, W / stride), rounded up.
+    `shortcut` is the paper's option where the shape changes: "A" pads with zero maps, "B" projects;
+    "C" projects everywhere, and None leaves the shortcut out ("plain").
+    Raises ValueError for another shortcut, and for counts below 1.
+    """
+    expansion = 1
+
+    def __init__(self, in_channels: int, channels: int, stride: int = 1,
+                 shortcut: str | None = "B"):
+        super().__init__()
+        _check_counts(in_channels=in_channels, channels=channels, stride=stride)
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.relu1 = nn.ReLU()
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.shortcut = _shortcut(in_channels, channels, stride, shortcut)
+        self.relu2 = nn.ReLU()
+
+    def forward(self, maps: Tensor) -> Tensor:
+        residual = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(maps)))))
+        return self.relu2(residual + self.shortcut(maps) if self.shortcut else residual)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions, and a shortcut around them (Figure 5, right).
+
+    As BasicBlock, but the output has 4 * channels maps. `stride_on` is "3x3" (called v1.5, which
+    everybody trains) or "1x1" (the paper's, whose first convolution skips three of four pixels).
+    """
+    expansion = 4
+
+    def __init__(self, in_channels: int, channels: int, stride: int = 1,
+                 shortcut: str | None = "B", stride_on: str = "3x3"):
+        super().__init__()
+        _check_counts(in_channels=in_channels, channels=channels, stride=stride)
+        _check_choice("stride_on", stride_on, ("3x3", "1x1"))
+        stride1, stride2 = (stride, 1) if stride_on == "1x1" else (1, stride)
+        self.conv1 = nn.Conv2d(in_channels, channels, 1, stride=stride1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.relu1 = nn.ReLU()
+        self.conv2 = nn.Conv2d(channels, channels, 3, stride=stride2, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.relu2 = nn.ReLU()
+        self.conv3 = nn.Conv2d(channels, 4 * channels, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(4 * channels)
+        self.shortcut = _shortcut(in_channels, 4 * channels, stride, shortcut)
+        self.relu3 = nn.ReLU()
+
+    def forward(self, maps: Tensor) -> Tensor:
+        residual = self.relu2(self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(maps))))))
+        residual = self.bn3(self.conv3(residual))
+        return self.relu3(residual + self.shortcut(maps) if self.shortcut else residual)
+
+
+TABLE_1 = {
+    # depth  block   conv2_x .. conv5_x
+    18:  (BasicBlock, (2, 2,  2, 2)),
+    34:  (BasicBlock, (3, 4,  6, 3)),
+    50:  (Bottleneck, (3, 4,  6, 3)),
+    101: (Bottleneck, (3, 4, 23, 3)),
+    152: (Bottleneck, (3, 8, 36, 3)),
+}
+
+
+class PadShortcut(nn.Module):
+    """Option A: every stride-th pixel, and zero maps behind the others. It has no parameters."""
+    kernel_size = 1
+
+    def __init__(self, zero_maps: int, stride: int):
+        super().__init__()
+        self.zero_maps, self.stride = zero_maps, stride
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return F.pad(maps[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.zero_maps))
+
+
+def _shortcut(in_channels: int, out_channels: int, stride: int, option: str | None):
+    _check_choice("shortcut", option, ("A", "B", "C", None))
+    if option is None:
+        return None
+    if option != "C" and stride == 1 and in_channels == out_channels:
+        return nn.Identity()
+    if option == "A":
+        if out_channels < in_channels:
+            raise ValueError(f"shortcut 'A' cannot lose maps; got {in_channels}, {out_channels}")
+        return PadShortcut(out_channels - in_channels, stride)
+    conv = nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False)
+    return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(out_channels)))
+
+
+class Network(nn.Sequential):
+    """What the three networks below share: layers that run one after the other."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.dim() != 4 or images.shape[1] != 3:
+            got = tuple(images.shape)
+            raise ValueError(f"images must be (N, 3, H, W): conv1 expects 3 channels; got {got}")
+        return super().forward(images)
+
+
+class ResNet(Network):
+    """ResNet-18, 34, 50, 101 or 152: a column of the paper's Table 1, a row of ours.
+
+    Input (N, 3, H, W), float, 224 pixels in the paper; output logits (N, num_classes), no softmax.
+    The paper's "7x7" stem divides the size by 4; the "3x3" stem keeps it, for CIFAR-10's pictures.
+    For `shortcut` and `stride_on` see the blocks. It starts with the paper's weights, `initialise`.
+    Departures: the paper strides on the first 1x1; the article's "Res18" is `ArticleResNet`.
+    Raises ValueError for arguments other than these, and for images without 3 channels.
+    """
+
+    def __init__(self, depth: int = 18, num_classes: int = 1000, stem: str = "7x7",
+                 stride_on: str = "3x3", shortcut: str | None = "B"):
+        super().__init__()
+        _check_choice("depth", depth, TABLE_1)
+        _check_choice("stem", stem, ("7x7", "3x3"))
+        _check_choice("stride_on", stride_on, ("3x3", "1x1"))
+        self.stride_on = stride_on
+        block, counts = TABLE_1[depth]
+        if block is Bottleneck:
+            block = partial(Bottleneck, stride_on=stride_on)
+        _build(self, stem, block, (64, 128, 256, 512), counts, shortcut, num_classes)
+
+
+class ResNetCIFAR(Network):
+    """Section 4.2's network of depth 6n + 2 for CIFAR-10: 269,722 parameters at depth 20.
+
+    Input (N, 3, H, W), float, 32 pixels in the paper; output logits (N, num_classes), no softmax.
+    Three stages of n basic blocks, 16, 32 and 64 maps wide. It starts with the paper's weights.
+    Departures from the paper: none. The article has no such network.
+    Raises ValueError for a depth that is not 8, 14, 20, ..., and as ResNet does.
+    """
+
+    def __init__(self, depth: int = 20, num_classes: int = 10, shortcut: str | None = "A"):
+        super().__init__()
+        if depth < 8 or depth % 6 != 2:
+            raise ValueError(f"depth must be 6n + 2: 8, 14, 20, 26, ...; got {depth!r}")
+        counts = [(depth - 2) // 6] * 3
+        _build(self, "3x3", BasicBlock, (16, 32, 64), counts, shortcut, num_classes)
+
+
+class ArticleResNet(Network):
+    """The article's "Res18": four blocks that all project; 7,497,418 parameters.
+
+    Input (N, 3, H, W), float, 32 pixels in the article; output logits (N, num_classes), no softmax.
+    It has ten layers with weights, fourteen with the projections.
+    Departures from the paper: neither ReLU nor pool after conv1, no identity shortcut, no stage of
+    64 maps, and a block's first convolution keeps the number of maps. From the article: none.
+    Raises ValueError for num_classes below 1, and for images without 3 channels.
+    """
+
+    def __init__(self, num_classes: int = 10):
+        super().__init__()
+        _check_counts(num_classes=num_classes)
+        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        for k, widths in enumerate(((64, 128), (128, 256), (256, 512), (512, 512)), start=1):
+            block = BasicBlock(*widths, stride=2)
+            block.conv1 = nn.Conv2d(widths[0], widths[0], 3, stride=2, padding=1, bias=False)
+            block.bn1 = nn.BatchNorm2d(widths[0])
+            block.conv2 = nn.Conv2d(*widths, 3, padding=1, bias=False)
+            self.add_module(f"block{k}", block)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(512, num_classes)
+# fmt: on
+
+
+def _build(network: Network, stem: str, block: type, widths, counts, shortcut, num_classes) -> None:
+    """The stem, the stages conv2_x, conv3_x, ..., of which all but the first halve, and the end."""
+    _check_counts(num_classes=num_classes)
+    size, stride = (7, 2) if stem == "7x7" else (3, 1)
+    network.conv1 = nn.Conv2d(3, widths[0], size, stride, padding=size // 2, bias=False)
+    network.bn1 = nn.BatchNorm2d(widths[0])
+    network.relu1 = nn.ReLU()
+    if stem == "7x7":
+        network.pool1 = nn.MaxPool2d(3, stride=2, padding=1)
+    in_channels = widths[0]
+    for s, (channels, count) in enumerate(zip(widths, counts), start=2):
+        stage = nn.Sequential()
+        for k in range(count):
+            stride = 2 if s > 2 and k == 0 else 1
+            stage.append(block(in_channels, channels, stride, shortcut))
+            in_channels = channels * stage[-1].expansion
+        network.add_module(f"conv{s}_x", stage)
+    network.pool = nn.AdaptiveAvgPool2d(1)
+    network.flatten = nn.Flatten()
+    network.fc = nn.Linear(in_channels, num_classes)
+    initialise(network)
+
+
+def _check_counts(**counts: int) -> None:
+    for name, value in counts.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1; got {value}")
+
+
+def _check_choice(name: str, value: object, allowed: object) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}")
+
+
+def initialise(model: nn.Module) -> None:
+    """The paper's start, that of arXiv:1502.01852 for ReLUs: N(0, 2 / fan-in), biases 0."""
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -1,0 +1,102 @@
+"""VGG (Simonyan, Zisserman 2014, arXiv:1409.1556): Table 1, columns A to E."""
+
+from collections import OrderedDict
+from functools import partial
+
+from torch import Tensor, nn
+
+# One list a block, with a 2x2 max-pool after each; (3, 256) is the paper's "conv3-256".
+# fmt: off
+TABLE_1 = {
+    "A": [[(3, 64)],     [(3, 128)],     [(3, 256)] * 2, [(3, 512)] * 2, [(3, 512)] * 2],
+    "A-LRN": [[(3, 64), "LRN"],
+                         [(3, 128)],     [(3, 256)] * 2, [(3, 512)] * 2, [(3, 512)] * 2],
+    "B": [[(3, 64)] * 2, [(3, 128)] * 2, [(3, 256)] * 2, [(3, 512)] * 2, [(3, 512)] * 2],
+    "C": [[(3, 64)] * 2, [(3, 128)] * 2, [(3, 256)] * 2 + [(1, 256)],
+                                         [(3, 512)] * 2 + [(1, 512)], [(3, 512)] * 2 + [(1, 512)]],
+    "D": [[(3, 64)] * 2, [(3, 128)] * 2, [(3, 256)] * 3, [(3, 512)] * 3, [(3, 512)] * 3],
+    "E": [[(3, 64)] * 2, [(3, 128)] * 2, [(3, 256)] * 4, [(3, 512)] * 4, [(3, 512)] * 4],
+}
+
+# How to draw the weights: the paper's words (section 3.1), the same words read as a standard
+# deviation, what the paper found later (Glorot), and He's of 2015 (arXiv:1502.01852).
+STARTS = {
+    "variance 0.01": partial(nn.init.normal_, std=0.1),
+    "std 0.01": partial(nn.init.normal_, std=0.01),
+    "glorot": nn.init.xavier_uniform_,
+    "he": partial(nn.init.kaiming_normal_, nonlinearity="relu"),
+}
+
+
+class VGG(nn.Module):
+    """One column of Table 1: "D" is VGG-16, with 138,357,544 parameters, "E" is VGG-19.
+
+    Input (N, 3, input_size, input_size), float; output logits (N, num_classes), no softmax. 224
+    pixels are the paper's input, 32 are CIFAR-10's; fc6 alone differs. `batch_norm=True` puts a
+    batch norm after each convolution. It starts as PyTorch does; see also `initialise`.
+    Departure from the paper: batch norm, which came in 2015. Departures from the article: none;
+    its two networks are `VGG("D", num_classes=10, input_size=32)` and `VGG("D")`.
+    Raises ValueError for a column that Table 1 has not, an input_size that is not a multiple of 32,
+    num_classes below 1, and images of another shape.
+    """
+
+    def __init__(self, column: str = "D", num_classes: int = 1000, input_size: int = 224,
+                 batch_norm: bool = False):
+        super().__init__()
+        if column not in TABLE_1:
+            raise ValueError(f"column must be one of {', '.join(TABLE_1)}; got {column!r}")
+        if num_classes < 1:
+            raise ValueError(f"num_classes must be at least 1; got {num_classes}")
+        if input_size < 32 or input_size % 32:
+            raise ValueError(f"input_size must be 32, 64, 96, ... pixels; got {input_size}")
+        self.column, self.input_size, side = column, input_size, input_size // 32
+        self.features = _features(TABLE_1[column], batch_norm)
+        self.classifier = nn.Sequential(OrderedDict(
+            flatten=nn.Flatten(),
+            fc6=nn.Linear(512 * side * side, 4096), relu6=nn.ReLU(), drop6=nn.Dropout(0.5),
+            fc7=nn.Linear(4096, 4096), relu7=nn.ReLU(), drop7=nn.Dropout(0.5),
+            fc8=nn.Linear(4096, num_classes),
+        ))
+    # fmt: on
+
+    def forward(self, images: Tensor) -> Tensor:
+        size, side = self.input_size, self.input_size // 32
+        if images.shape[1:] != (3, size, size):
+            layer, got = f"fc6 expects 512 maps of {side}×{side}", tuple(images.shape)
+            if images.shape[1:2] != (3,):
+                layer = "conv1_1 expects 3 channels"
+            raise ValueError(f"images must be (N, 3, {size}, {size}): {layer}; got {got}")
+        return self.classifier(self.features(images))
+
+
+def _features(blocks: list[list], batch_norm: bool) -> nn.Sequential:
+    """The convolutional part of one column, its layers named conv<block>_<layer>."""
+    features, in_channels = nn.Sequential(), 3
+    for b, block in enumerate(blocks, start=1):
+        for k, layer in enumerate(block, start=1):
+            if layer == "LRN":
+                # AlexNet's settings; torch divides alpha by the 5 maps it sums.
+                features.lrn = nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2)
+                continue
+            kernel_size, channels = layer
+            conv = nn.Conv2d(in_channels, channels, kernel_size, padding=kernel_size // 2)
+            features.add_module(f"conv{b}_{k}", conv)
+            if batch_norm:
+                features.add_module(f"bn{b}_{k}", nn.BatchNorm2d(channels))
+            features.add_module(f"relu{b}_{k}", nn.ReLU())
+            in_channels = channels
+        features.add_module(f"pool{b}", nn.MaxPool2d(2))
+    return features
+
+
+def initialise(model: nn.Module, start: str = "variance 0.01") -> None:
+    """Draw all weights as one of STARTS does, at first the paper's; biases 0.
+
+    With the paper's own the deeper columns do not train: it trained A and copied layers from it.
+    """
+    if start not in STARTS:
+        raise ValueError(f"start must be one of {', '.join(STARTS)}; got {start!r}")
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            STARTS[start](module.weight)
+            nn.init.zeros_(module.bias)
