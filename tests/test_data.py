@@ -487,7 +487,8 @@ class Archive(http.server.BaseHTTPRequestHandler):
 
     def answer(self, body, status=200, send_only=None, kind="application/gzip"):
         self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
+        if kind != "text/html":  # a page of unknown length cannot be told by its size
+            self.send_header("Content-Length", str(len(body)))
         self.send_header("Content-Type", kind)
         self.end_headers()
         self.wfile.write(body[:send_only])
@@ -668,6 +669,14 @@ def test_archive_with_a_link_for_a_file(tmp_path, kind):
     members = [m for m in good_members() if not m[0].name.endswith("test_batch")]
     archive.write_bytes(tar_of([*members, (link(f"{data.FOLDER}/test_batch", kind), b"")]))
     with pytest.raises(DataError, match="archive: lacks test_batch"):
+        data._unpack(archive, tmp_path / "out")
+
+
+def test_archive_with_a_huge_member(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "MAX_BYTES", 10_000)
+    archive = tmp_path / "archive"
+    archive.write_bytes(tar_of(good_members()))
+    with pytest.raises(DataError, match="archive: data_batch_1 is too large"):
         data._unpack(archive, tmp_path / "out")
 
 
