@@ -36,11 +36,12 @@ class Recipe:
             raise ValueError(f"images must be None (all) or at least 1; got {self.images}")
 
 
-# Chosen on the validation pictures, never on the test pictures.
+# Chosen on the validation pictures, never on the test pictures. LeNet-5 (JPEG copy of CIFAR-10, one
+# seed): 64.0 % after 8 epochs, 66.9 % after 12, 67.7 % after 16; 63.3 % after 12 at twice the rate.
 RECIPES = {
     "LeNet5": {
         "test": Recipe(epochs=1, images=256),
-        "cpu": Recipe(epochs=12),
+        "cpu": Recipe(epochs=16),
         "gpu": Recipe(epochs=30),
     },
 }
