@@ -620,11 +620,15 @@ def test_two_downloads_at_once(server, tmp_path):
 
 
 def test_silent_network_is_given_up_in_time(tmp_path, monkeypatch):
+    over = threading.Event()
+
     def no_answer(*_, **__):
-        threading.Event().wait(5)
+        over.wait()
+        raise requests.ConnectTimeout
 
     monkeypatch.setattr("requests.head", no_answer)
     reasons = data._silent(("http://a/", "http://b/"), seconds=0.05)
+    over.set()  # lets both threads end
     assert reasons == dict.fromkeys(("http://a/", "http://b/"), "no answer in 0.05 seconds")
 
 
