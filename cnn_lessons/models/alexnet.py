@@ -108,8 +108,8 @@ class AlexNetCIFAR(Network):
 
 
 def _classifier(in_features: int, hidden: int, num_classes: int) -> nn.Sequential:
-    if num_classes < 1:
-        raise ValueError(f"num_classes must be at least 1; got {num_classes}")
+    if type(num_classes) is not int or num_classes < 1:
+        raise ValueError(f"num_classes must be at least 1; got {num_classes!r}")
     return nn.Sequential(OrderedDict(
         flatten=nn.Flatten(),
         fc6=nn.Linear(in_features, hidden), relu6=nn.ReLU(), drop6=nn.Dropout(0.5),

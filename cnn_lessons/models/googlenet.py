@@ -45,8 +45,9 @@ class Inception(nn.Module):
                  ch5x5_reduce: int, ch5x5: int, pool_proj: int):
         super().__init__()
         row = (in_channels, ch1x1, ch3x3_reduce, ch3x3, ch5x5_reduce, ch5x5, pool_proj)
-        if min(row) < 1:
+        if any(type(count) is not int or count < 1 for count in row):
             raise ValueError(f"in_channels and the six counts must be at least 1; got {row}")
+        self.in_channels = in_channels
         self.out_channels = ch1x1 + ch3x3 + ch5x5 + pool_proj
         self.branch1x1 = nn.Sequential(OrderedDict(
             conv=nn.Conv2d(in_channels, ch1x1, kernel_size=1), relu=nn.ReLU(),
@@ -65,6 +66,8 @@ class Inception(nn.Module):
         ))
 
     def forward(self, maps: Tensor) -> Tensor:
+        if maps.dim() != 4 or maps.shape[1] != self.in_channels:
+            raise ValueError(f"maps must be (N, {self.in_channels}, H, W); got {tuple(maps.shape)}")
         branches = (self.branch1x1, self.branch3x3, self.branch5x5, self.branch_pool)
         return torch.cat([branch(maps) for branch in branches], dim=1)
 
@@ -130,16 +133,18 @@ class GoogLeNetCIFAR(nn.Module):
 
     Input (N, 3, H, W), float, 32 pixels in the article; output logits (N, num_classes), no
     softmax. `table=ARTICLE_TABLE` builds it as printed, with 182 in 5b: 5,940,912 parameters.
-    Departures from the paper: no heads, no LRN, and pools that pad where the paper's round up.
+    Departures from the paper: no heads, no LRN, pools that pad or (pool1) cut where its round up.
     Departures from the article: 192 in 5b; Dropout, where it calls Dropout2d on vectors.
     Raises ValueError for num_classes below 1, and for images of another shape.
     """
 
     def __init__(self, num_classes: int = 10, table: dict[str, tuple[int, ...]] = TABLE_1):
         super().__init__()
+        if [*table] != [*TABLE_1] or {len(row) for row in table.values()} != {6}:
+            raise ValueError(f"table must have the rows and columns of TABLE_1; got {table}")
         pools = [nn.MaxPool2d(3, stride=2, padding=padding) for padding in (0, 1, 1, 1)]
         self.features = _features(table, pools)
-        self.classifier = _classifier(num_classes)
+        self.classifier = _classifier(num_classes, self.features[-1].out_channels)
 
     def forward(self, images: Tensor) -> Tensor:
         _check_images(images, 5, " or more: pool1 expects maps of 3×3 or more")
@@ -165,10 +170,10 @@ def _features(table: dict[str, tuple[int, ...]], pools: list[nn.Module]) -> nn.S
 
 
 # fmt: on
-def _classifier(num_classes: int) -> nn.Sequential:
-    if num_classes < 1:
-        raise ValueError(f"num_classes must be at least 1; got {num_classes}")
-    pool, fc = nn.AdaptiveAvgPool2d(1), nn.Linear(1024, num_classes)
+def _classifier(num_classes: int, in_features: int = 1024) -> nn.Sequential:
+    if type(num_classes) is not int or num_classes < 1:
+        raise ValueError(f"num_classes must be at least 1; got {num_classes!r}")
+    pool, fc = nn.AdaptiveAvgPool2d(1), nn.Linear(in_features, num_classes)
     return nn.Sequential(OrderedDict(pool=pool, flatten=nn.Flatten(), drop=nn.Dropout(0.4), fc=fc))
 
 

@@ -1,7 +1,6 @@
-"""LeNet-5 (LeCun, Bottou, Bengio, Haffner 1998, doi:10.1109/5.726791): Figure 2 and Table I.
+"""LeNet-5 (LeCun, Bottou, Bengio, Haffner 1998, doi:10.1109/5.726791): Figure 2 and Table I."""
 
-`LeNet5` is the article's network for colour pictures, `LeNet5Original` is the one of 1998.
-"""
+from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
@@ -41,40 +40,34 @@ class LeNet5(nn.Module):
     """The article's LeNet-5: Figure 2's seven layers for colour pictures and today's layers.
 
     Input (N, in_channels, 32, 32), float; output logits (N, num_classes), no softmax.
-    Departures from the paper: max-pooling where it has trainable sub-sampling, no activation after
-    C1 and C3, every C3 map reads all six S2 maps, ReLU where it has a scaled tanh, a linear layer
-    where it has C5 as a convolution, and a linear output where it has RBF units.
+    Departures from the paper: colour, max-pooling for its trainable sub-sampling, no squashing up
+    to S4, ReLU for it after C5 and F6, all six S2 maps for every C3 map, a linear layer for C5 as a
+    convolution, and a linear output for its RBF units.
     Departures from the article: none; `activation=nn.ReLU` adds what the article leaves out.
     Raises ValueError for counts below 1, and for images of another shape.
     """
 
-    def __init__(
-        self,
-        num_classes: int = 10,
-        in_channels: int = 3,
-        activation: type[nn.Module] | None = None,
-    ):
+    def __init__(self, num_classes: int = 10, in_channels: int = 3, activation: type | None = None):
         super().__init__()
         for name, value in (("num_classes", num_classes), ("in_channels", in_channels)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1; got {value}")
+            if type(value) is not int or value < 1:
+                raise ValueError(f"{name} must be at least 1; got {value!r}")
+        if not (activation is None or isinstance(activation, type)):
+            raise ValueError(f"activation must be None or a class, as nn.ReLU; got {activation!r}")
         self.in_channels = in_channels
-        self.features = nn.Sequential()
-        self.features.add_module("c1", nn.Conv2d(in_channels, 6, kernel_size=5))
-        if activation:
-            self.features.add_module("activation1", activation())
-        self.features.add_module("s2", nn.MaxPool2d(2))
-        self.features.add_module("c3", nn.Conv2d(6, 16, kernel_size=5))
-        if activation:
-            self.features.add_module("activation3", activation())
-        self.features.add_module("s4", nn.MaxPool2d(2))
-        self.classifier = nn.Sequential()
-        self.classifier.add_module("flatten", nn.Flatten())
-        self.classifier.add_module("c5", nn.Linear(16 * 5 * 5, 120))
-        self.classifier.add_module("relu5", nn.ReLU())
-        self.classifier.add_module("f6", nn.Linear(120, 84))
-        self.classifier.add_module("relu6", nn.ReLU())
-        self.classifier.add_module("output", nn.Linear(84, num_classes))
+        # fmt: off
+        features = OrderedDict(
+            c1=nn.Conv2d(in_channels, 6, kernel_size=5), activation1=activation and activation(),
+            s2=nn.MaxPool2d(2),
+            c3=nn.Conv2d(6, 16, kernel_size=5), activation3=activation and activation(),
+            s4=nn.MaxPool2d(2),
+        )
+        self.features = nn.Sequential(OrderedDict((n, f) for n, f in features.items() if f))
+        self.classifier = nn.Sequential(OrderedDict(
+            flatten=nn.Flatten(), c5=nn.Linear(16 * 5 * 5, 120), relu5=nn.ReLU(),
+            f6=nn.Linear(120, 84), relu6=nn.ReLU(), output=nn.Linear(84, num_classes),
+        ))
+        # fmt: on
 
     def forward(self, images: Tensor) -> Tensor:
         if images.shape[1:] != (self.in_channels, 32, 32):
@@ -186,7 +179,7 @@ class RBF(nn.Module):
 
 
 def initialise(model: LeNet5Original) -> None:
-    """The paper's start (appendix A): uniform within 2.4 / fan-in, for every trainable weight."""
+    """The paper's start (appendix A): uniform within 2.4 / fan-in (C3's biases: its largest)."""
     for module in model.modules():
         if isinstance(module, Subsampling):
             fan_in = torch.full_like(module.weight, 4.0)

@@ -106,7 +106,7 @@ class Network(nn.Sequential):
     """What the three networks below share: layers that run one after the other."""
 
     def forward(self, images: Tensor) -> Tensor:
-        if images.dim() != 4 or images.shape[1] != 3:
+        if images.dim() != 4 or images.shape[1] != 3 or 0 in images.shape[2:]:
             got = tuple(images.shape)
             raise ValueError(f"images must be (N, 3, H, W): conv1 expects 3 channels; got {got}")
         return super().forward(images)
@@ -118,7 +118,8 @@ class ResNet(Network):
     Input (N, 3, H, W), float, 224 pixels in the paper; output logits (N, num_classes), no softmax.
     The paper's "7x7" stem divides the size by 4; the "3x3" stem keeps it, for CIFAR-10's pictures.
     For `shortcut` and `stride_on` see the blocks. It starts with the paper's weights, `initialise`.
-    Departures: the paper strides on the first 1x1; the article's "Res18" is `ArticleResNet`.
+    Departures from the paper: it strides on the first 1x1, and takes "A" for 18 and 34. From the
+    article: its "Res18" is `ArticleResNet`.
     Raises ValueError for arguments other than these, and for images without 3 channels.
     """
 
@@ -146,7 +147,7 @@ class ResNetCIFAR(Network):
 
     def __init__(self, depth: int = 20, num_classes: int = 10, shortcut: str | None = "A"):
         super().__init__()
-        if depth < 8 or depth % 6 != 2:
+        if type(depth) is not int or depth < 8 or depth % 6 != 2:
             raise ValueError(f"depth must be 6n + 2: 8, 14, 20, 26, ...; got {depth!r}")
         counts = [(depth - 2) // 6] * 3
         _build(self, "3x3", BasicBlock, (16, 32, 64), counts, shortcut, num_classes)
@@ -204,12 +205,12 @@ def _build(network: Network, stem: str, block: type, widths, counts, shortcut, n
 
 def _check_counts(**counts: int) -> None:
     for name, value in counts.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1; got {value}")
+        if type(value) is not int or value < 1:
+            raise ValueError(f"{name} must be at least 1; got {value!r}")
 
 
 def _check_choice(name: str, value: object, allowed: object) -> None:
-    if value not in allowed:
+    if value not in list(allowed):
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}")
 
 

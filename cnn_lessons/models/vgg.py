@@ -34,8 +34,8 @@ class VGG(nn.Module):
     Input (N, 3, input_size, input_size), float; output logits (N, num_classes), no softmax. 224
     pixels are the paper's input, 32 are CIFAR-10's; fc6 alone differs. `batch_norm=True` puts a
     batch norm after each convolution. It starts as PyTorch does; see also `initialise`.
-    Departure from the paper: batch norm, which came in 2015. Departures from the article: none;
-    its two networks are `VGG("D", num_classes=10, input_size=32)` and `VGG("D")`.
+    Departures from the paper: batch norm, of 2015, and that start. From the article: none; its two
+    networks are `VGG("D", num_classes=10, input_size=32)` and `VGG("D")`.
     Raises ValueError for a column that Table 1 has not, an input_size that is not a multiple of 32,
     num_classes below 1, and images of another shape.
     """
@@ -43,12 +43,12 @@ class VGG(nn.Module):
     def __init__(self, column: str = "D", num_classes: int = 1000, input_size: int = 224,
                  batch_norm: bool = False):
         super().__init__()
-        if column not in TABLE_1:
+        if column not in list(TABLE_1):
             raise ValueError(f"column must be one of {', '.join(TABLE_1)}; got {column!r}")
-        if num_classes < 1:
-            raise ValueError(f"num_classes must be at least 1; got {num_classes}")
-        if input_size < 32 or input_size % 32:
-            raise ValueError(f"input_size must be 32, 64, 96, ... pixels; got {input_size}")
+        if type(num_classes) is not int or num_classes < 1:
+            raise ValueError(f"num_classes must be at least 1; got {num_classes!r}")
+        if type(input_size) is not int or input_size < 32 or input_size % 32:
+            raise ValueError(f"input_size must be 32, 64, 96, ... pixels; got {input_size!r}")
         self.column, self.input_size, side = column, input_size, input_size // 32
         self.features = _features(TABLE_1[column], batch_norm)
         self.classifier = nn.Sequential(OrderedDict(
@@ -94,7 +94,7 @@ def initialise(model: nn.Module, start: str = "variance 0.01") -> None:
 
     With the paper's own the deeper columns do not train: it trained A and copied layers from it.
     """
-    if start not in STARTS:
+    if start not in list(STARTS):
         raise ValueError(f"start must be one of {', '.join(STARTS)}; got {start!r}")
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):

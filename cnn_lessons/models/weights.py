@@ -23,7 +23,7 @@ def from_torchvision(state_dict: dict[str, Tensor], model: nn.Module) -> dict[st
     """The weights of torchvision's network under the names of ours, for `model.load_state_dict`.
 
     For VGG A, B, D, E (vgg11, 13, 16, 19, also _bn) and ResNet with stride on the 3x3: both list
-    the same layers in the same order. Raises ValueError where a shape differs or the function
+    the same layers, and the order counts. Raises ValueError where a shape differs or the function
     would: A-LRN, the paper's stride, AlexNet and GoogLeNet.
     """
     name = type(model).__name__
@@ -31,7 +31,9 @@ def from_torchvision(state_dict: dict[str, Tensor], model: nn.Module) -> dict[st
         if name.startswith(paper):
             raise ValueError(f"model must be a VGG or a ResNet; got {name}: {why}")
     if getattr(model, "column", "") == "A-LRN" or getattr(model, "stride_on", "3x3") != "3x3":
-        raise ValueError("model must have no LRN, and its stride on the 3x3, as torchvision's has")
+        raise ValueError(
+            f"model must have no LRN and its stride on the 3x3, as torchvision's; got {name}"
+        )
     ours = model.state_dict()
     if len(ours) != len(state_dict):
         raise ValueError(f"state_dict must have {len(ours)} tensors; got {len(state_dict)}")
