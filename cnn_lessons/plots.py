@@ -158,6 +158,26 @@ def feature_maps(maps: Tensor, title: str = "", columns: int = 8) -> Figure:
     return figure
 
 
+def receptive_fields(image: Tensor, record: Record, title: str = "") -> Figure:
+    """One picture, uint8 (3, H, W), with what the middle unit of each set of maps sees of it."""
+    ax = _axes(None, 4.6, 3)
+    ax.imshow(image.permute(1, 2, 0).numpy())
+    rows = [row for row in record if row.window and len(row.output) == 4]
+    styles = [(colour, style) for style in ("-", "--") for colour in (ORANGE, BLUE, GREEN, "black")]
+    for k, (row, (colour, style)) in enumerate(zip(rows, styles)):
+        y, x = (f.first + n // 2 * f.stride - 0.5 for f, n in zip(row.field, row.output[2:]))
+        height, width = row.receptive_field
+        square = Rectangle((x, y), width, height, fill=False, edgecolor=colour, linestyle=style)
+        # Earlier ones are thinner and on top, so that edges that coincide can both be seen.
+        square.set(linewidth=2 + 1.5 * k, zorder=9 - k)
+        square.set_label(f"{row.name.split('.')[-1]}: {height}×{width}")
+        ax.add_patch(square)
+    ax.set_axis_off()
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    ax.set_title(title, fontsize=10)
+    return ax.figure
+
+
 def connections(reads: Tensor, title: str = "") -> Figure:
     """Which input maps (rows) each output map (columns) reads, from a boolean (outputs, inputs)."""
     ax = _axes(None, 6, 2.6)

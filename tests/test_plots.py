@@ -77,6 +77,17 @@ def test_connections_show_the_table():
     assert (drawn(plots.connections(reads))[0] == reads.T.numpy()).all()
 
 
+def test_receptive_fields_are_squares_around_the_middle_unit():
+    table = record(LeNet5(), (3, 32, 32))
+    squares = (
+        plots.receptive_fields(torch.zeros(3, 32, 32, dtype=torch.uint8), table).axes[0].patches
+    )
+    assert [square.get_width() for square in squares] == [5, 6, 14, 16]
+    assert squares[0].get_xy() == (14 - 0.5, 14 - 0.5)  # the unit 14 of 28 sees pixels 14 to 18
+    assert squares[3].get_xy() == (8 - 0.5, 8 - 0.5)  # the unit 2 of 5, in steps of 4
+    assert squares[2].get_label() == "c3: 14×14"
+
+
 @pytest.mark.parametrize(
     ("model", "size", "stacks"),
     [
