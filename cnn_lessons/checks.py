@@ -34,16 +34,32 @@ def _value(answer: object) -> float | None:
         return None
 
 
-def _number(answer: object, truth: int, slips: dict[int, str], right: str, todo: str) -> Verdict:
-    """Compare one whole number; `slips` explains wrong answers that are often given."""
+def _number(
+    answer: object,
+    truth: float,
+    slips: dict[float, str],
+    right: str,
+    todo: str,
+    wrong: str = "",
+    tolerance: float = 0.0,
+) -> Verdict:
+    """Compare one number; `slips` explains wrong answers that are often given, `wrong` all others.
+
+    Without a tolerance the numbers must be equal.
+    """
     if answer is None:
         return Verdict(None, todo)
     value = _value(answer)
     if value is None:
         return Verdict(False, f"The answer is one number; got {answer!r}.")
-    if value == truth:
+
+    def is_it(number: float) -> bool:
+        return value == number or abs(value - number) < tolerance
+
+    if is_it(truth):
         return Verdict(True, right)
-    return Verdict(False, slips.get(value, f"{value:,g} is not it."))
+    hints = [hint for slip, hint in slips.items() if is_it(slip)]
+    return Verdict(False, (hints or [wrong or f"{value:,g} is not it."])[0])
 
 
 def check_c1_parameters(answer: int | None) -> Verdict:
@@ -56,8 +72,8 @@ def check_c1_parameters(answer: int | None) -> Verdict:
         76: "That is one kernel with its bias. There are six.",
         352800: "Those are the MACs: each weight is used at 28·28 places. Count it once.",
         468: "You counted a bias for each pair of channels. There is one per kernel, so 6.",
+        456 * 28 * 28: "Those are connections. One kernel serves all 28·28 places.",
     }
-    slips[456 * 28 * 28] = "Those are connections. One kernel serves all 28·28 places."
     right = "6 kernels × (5·5·3 weights + 1 bias) = 456."
     return _number(answer, 456, slips, right, "Set c1_parameters to a number.")
 
@@ -77,13 +93,7 @@ def check_c3_parameters(answer: int | None) -> Verdict:
 
 def check_floor(answer: float | None) -> Verdict:
     """Lesson 01: the lowest loss of a softmax before the cross-entropy, log(1 + 9/e)."""
-    if answer is None:
-        return Verdict(None, "Set lowest_loss to a number.")
-    value, truth = _value(answer), log1p(9 / e)
-    if value is None:
-        return Verdict(False, f"The answer is one number; got {answer!r}.")
-    if abs(value - truth) < 5e-3:
-        return Verdict(True, f"The best outputs are 1 and nine zeros: log(1 + 9/e) = {truth:.4f}.")
+    truth = log1p(9 / e)
     slips = {
         0.0: "0 needs a logit that grows without limit. A probability stops at 1.",
         log(10): "That is log(10): the loss of a network that knows nothing.",
@@ -91,10 +101,10 @@ def check_floor(answer: float | None) -> Verdict:
         truth / log(10): "You took the logarithm to base 10. The loss takes the natural one.",
         -truth: "The sign: a loss is minus the logarithm, so it is positive.",
     }
-    for slip, hint in slips.items():
-        if abs(value - slip) < 5e-3:
-            return Verdict(False, hint)
-    return Verdict(False, "Put 1 for the true class and 0 for the nine others into -log(softmax).")
+    right = f"The best outputs are 1 and nine zeros: log(1 + 9/e) = {truth:.4f}."
+    todo = "Set lowest_loss to a number."
+    wrong = "Put 1 for the true class and 0 for the nine others into -log(softmax)."
+    return _number(answer, truth, slips, right, todo, wrong, tolerance=5e-3)
 
 
 def check_predict(function: Callable | None, class_names: tuple[str, ...]) -> Verdict:

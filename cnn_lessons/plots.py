@@ -34,8 +34,8 @@ def show(figure: Figure, text: str) -> None:
     display({"text/markdown": f"*{text}*", "text/plain": text}, raw=True)
 
 
-def _axes(ax: Axes | None, width: float, height: float) -> Axes:
-    return ax if ax is not None else Figure((width, height), layout="constrained").add_subplot()
+def _axes(width: float, height: float) -> Axes:
+    return Figure((width, height), layout="constrained").add_subplot()
 
 
 def _grid(count: int, columns: int, cell: float = 1.0, title_room: float = 0.3):
@@ -87,7 +87,7 @@ def prediction(
 def confusion(labels: Tensor, predicted: Tensor, class_names: Sequence[str], title="") -> Figure:
     """Rows are true classes, columns predicted ones, entries numbers of pictures."""
     matrix = confusion_matrix(labels, predicted, len(class_names))
-    ax = _axes(None, 6.2, 5.6)
+    ax = _axes(6.2, 5.6)
     share = matrix / matrix.sum(dim=1, keepdim=True).clamp(min=1)
     ax.imshow(share.numpy(), cmap="Oranges", vmin=0, vmax=1)
     for row, column in torch.cartesian_prod(*[torch.arange(len(class_names))] * 2).tolist():
@@ -111,7 +111,7 @@ def confusion_matrix(labels: Tensor, predicted: Tensor, num_classes: int) -> Ten
 # --- training -----------------------------------------------------------------------------------
 
 
-def training_curves(history: History, title: str = "", ax: Axes | None = None) -> Figure:
+def training_curves(history: History, title: str = "") -> Figure:
     """Loss (left) and accuracy (right) by epoch, on the training and the validation pictures."""
     figure = Figure((7, 2.8), layout="constrained")
     epochs = history.column("epoch")
@@ -160,7 +160,7 @@ def feature_maps(maps: Tensor, title: str = "", columns: int = 8) -> Figure:
 
 def receptive_fields(image: Tensor, record: Record, title: str = "") -> Figure:
     """One picture, uint8 (3, H, W), with what the middle unit of each set of maps sees of it."""
-    ax = _axes(None, 4.6, 3)
+    ax = _axes(4.6, 3)
     ax.imshow(image.permute(1, 2, 0).numpy())
     rows = [row for row in record if row.window and len(row.output) == 4]
     styles = [(colour, style) for style in ("-", "--") for colour in (ORANGE, BLUE, GREEN, "black")]
@@ -180,7 +180,7 @@ def receptive_fields(image: Tensor, record: Record, title: str = "") -> Figure:
 
 def connections(reads: Tensor, title: str = "") -> Figure:
     """Which input maps (rows) each output map (columns) reads, from a boolean (outputs, inputs)."""
-    ax = _axes(None, 6, 2.6)
+    ax = _axes(6, 2.6)
     ax.imshow(reads.T.numpy(), cmap="Greys", vmin=0, vmax=1.4)
     outputs, inputs = reads.shape
     ax.set_xticks(range(outputs))
