@@ -6,30 +6,41 @@ to green around 0, scores orange.
 
 import base64
 import io
+import re
 from collections.abc import Sequence
 from itertools import cycle
 from math import ceil, inf, log2, nan
 
+import numpy as np
 import torch
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import PercentFormatter
 from torch import Tensor
+from torch.nn import functional as F
 
-from cnn_lessons.inside import LayerStatistics
+from cnn_lessons.inside import LayerStatistics, principal_axes
 from cnn_lessons.shapes import Record, Row
 from cnn_lessons.training import History
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#8C8C8C"
-PINK, SKY, RED, BROWN, YELLOW = "#CC79A7", "#56B4E9", "#D55E00", "#6B4226", "#F0E442"
+PINK, SKY, RED, BROWN, VIOLET = "#CC79A7", "#56B4E9", "#D55E00", "#6B4226", "#5D3A9B"
 ACTIVATIONS, WEIGHTS, SCORES = "RdBu_r", "BrBG", ORANGE
 # What stands beside others has a colour and a marker of its own, for ten lines or classes.
-COLOURS = (BLUE, ORANGE, GREEN, PINK, "black", SKY, RED, GREY, BROWN, YELLOW)
+COLOURS = (BLUE, ORANGE, GREEN, PINK, "black", SKY, RED, GREY, BROWN, VIOLET)
 STYLES = list(zip(COLOURS, "os^DvPX<>*"))
 
 
 def show(figure: Figure, text: str) -> None:
-    """Display a figure with its text twin: one sentence for readers who do not see the picture."""
+    """Display a figure with its text twin: one sentence for readers who do not see the picture.
+
+    Raises ValueError for a text that is not one sentence.
+    """
+    if not re.fullmatch(r"(?!.*[.!?]\s+[A-Z])\S.*[.!?]", text, re.DOTALL):
+        raise ValueError(f"text must be one sentence with its full stop; got {text!r}")
     from IPython.display import display
 
     buffer = io.BytesIO()
@@ -44,12 +55,14 @@ def _axes(width: float, height: float) -> Axes:
     return Figure((width, height), layout="constrained").add_subplot()
 
 
-def _grid(count: int, columns: int, title_lines: int = 1):
-    """A figure of equal square axes, the unused ones off."""
+def _grid(count: int, columns: int, lines: int = 1, largest: float = 1.2):
+    """A figure of equal square axes of at most `largest` inches, the unused ones off, with room
+    for so many lines of text in each row."""
     columns = min(columns, count)
-    rows, cell = ceil(count / columns), min(1.2, 7 / columns)
-    height = rows * (cell + 0.06 + 0.15 * title_lines) + 0.3
-    figure = Figure((max(columns * cell, 2.4), height), layout="constrained")
+    rows, cell = ceil(count / columns), min(largest, 7 / columns)
+    height = rows * (cell + 0.06 + 0.15 * lines) + 0.3
+    figure = Figure((max(columns * cell, 3.4), height), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.07)
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for ax in axes:
         ax.set_axis_off()
@@ -190,7 +203,7 @@ def _curves(history: History | dict[str, History]) -> list[tuple[History, str, s
 
 def _legend_below(figure: Figure, ax: Axes) -> None:
     handles, names = ax.get_legend_handles_labels()
-    columns = max(1, min(5, 75 // (6 + max(map(len, names), default=0))))
+    columns = max(1, min(5, 85 // (6 + max(map(len, names), default=0))))
     figure.legend(handles, names, loc="outside lower center", ncols=columns, fontsize=9)
 
 
@@ -204,7 +217,7 @@ def filters(weight: Tensor, title: str = "", columns: int = 8, most: int = 64) -
     below 0 and green above. Of more than `most` kernels the first are drawn, and the title says so.
     """
     weight = weight.detach().cpu()
-    figure, axes = _grid(min(len(weight), most), columns)
+    figure, axes = _grid(min(len(weight), most), columns, 2)
     colour = weight.shape[1] == 3
     for k, ax in enumerate(axes):
         largest = weight[k].abs().max().clamp(min=1e-30)
@@ -263,6 +276,92 @@ def by_depth(statistics: dict[str, Sequence[LayerStatistics]], title: str = "") 
         ax.set_ylabel(label)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=0.3)
+    _legend_below(figure, ax)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def occlusion(image: Tensor, falls: dict[str, Tensor], title: str = "") -> Figure:
+    """A picture, uint8 (3, H, W), and by name how far a probability falls when a part is covered.
+
+    Falls are (rows, columns), -1 to 1, as `inside.occlusion` measures them, all on one scale.
+    """
+    largest = max(0.01, *(float(fall.abs().max()) for fall in falls.values()))
+    colours = colormaps[ACTIVATIONS](torch.linspace(0, 1, 257).numpy())
+    colours[:, 3] = torch.linspace(-0.9, 0.9, 257).abs().numpy()
+    limits = (-largest, largest)
+    figure = _over_picture(image, falls, colours, limits, "fall of the probability", title)
+    figure.axes[-1].yaxis.set_major_formatter(PercentFormatter(1))
+    return figure
+
+
+def grad_cam(image: Tensor, heats: dict[str, Tensor], title: str = "") -> Figure:
+    """A picture, uint8 (3, H, W), and by name what in it speaks for a class, in orange.
+
+    Heats are (h, w), as `inside.grad_cam` measures them, each divided by its largest value; they
+    are stretched over the whole picture, whatever the layer's padding was.
+    """
+    shares = {name: heat / heat.max().clamp(min=1e-30) for name, heat in heats.items()}
+    colours = torch.tensor(to_rgba(SCORES)).repeat(257, 1)
+    colours[:, 3] = torch.linspace(0, 0.9, 257)
+    return _over_picture(image, shares, colours.numpy(), (0, 1), "share of the largest", title)
+
+
+def _over_picture(
+    image: Tensor,
+    maps: dict[str, Tensor],
+    colours: np.ndarray,
+    limits: tuple[float, float],
+    meaning: str,
+    title: str,
+) -> Figure:
+    """The picture itself, then each map stretched over it in grey, and the scale of all maps."""
+    lines = 1 + max(name.count("\n") for name in maps)
+    figure, axes = _grid(1 + len(maps), 4, lines, 1.75)
+    axes[0].imshow(image.permute(1, 2, 0).numpy())
+    axes[0].set_title("the picture", fontsize=8)
+    # Lighter than it is, for a colour on black is not seen.
+    grey = 0.35 + 0.65 * image.float().mean(dim=0) / 255
+    for ax, (name, each) in zip(axes[1:], maps.items()):
+        stretched = F.interpolate(each[None, None].float(), image.shape[1:], mode="bilinear")[0, 0]
+        ax.imshow(grey.numpy(), cmap="gray", vmin=0, vmax=1)
+        drawn = ax.imshow(stretched.numpy(), cmap=ListedColormap(colours))
+        drawn.set_clim(*limits)
+        ax.set_title(name, fontsize=8)
+    bar = figure.colorbar(drawn, ax=figure.axes, label=meaning, fraction=0.05, shrink=0.85)
+    bar.ax.tick_params(labelsize=8)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def embedding(
+    features: Tensor | dict[str, Tensor],
+    labels: Tensor,
+    class_names: Sequence[str],
+    title: str = "",
+) -> Figure:
+    """Features (N, ...) in the two directions in which they differ most, a point for each picture
+    and a large one in the middle of each class.
+
+    Labels are (N,). Features of several layers, by name, are drawn side by side.
+    """
+    panels = features if isinstance(features, dict) else {"": features}
+    figure = Figure((max(7, 3.5 * len(panels)), 4.2), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False).flat
+    for ax, (name, each) in zip(axes, panels.items()):
+        points, shares = principal_axes(each)
+        for k, (class_name, (colour, marker)) in enumerate(zip(class_names, cycle(STYLES))):
+            own = points[labels == k].numpy()
+            if len(own) == 0:
+                continue
+            ax.scatter(*own.T, s=12, color=colour, marker=marker, linewidths=0, alpha=0.5)
+            ax.scatter(*own.mean(axis=0), s=90, color=colour, marker=marker, linewidths=1.2,
+                       edgecolors="black", zorder=3, label=class_name)  # fmt: skip
+        ax.set_xlabel(f"1st direction: {shares[0]:.0%} of the variance")
+        ax.set_ylabel(f"2nd direction: {shares[1]:.0%} of the variance")
+        ax.set_xticks([])
+        ax.set_yticks([])
+        ax.set_title(name, fontsize=9)
     _legend_below(figure, ax)
     figure.suptitle(title, fontsize=10)
     return figure
