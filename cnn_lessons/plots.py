@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cnn_lessons.inside import LayerStatistics, principal_axes
-from cnn_lessons.shapes import Record, Row
+from cnn_lessons.shapes import Record, Row, live_taps
 from cnn_lessons.training import History
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#8C8C8C"
@@ -363,6 +363,38 @@ def embedding(
         ax.set_yticks([])
         ax.set_title(name, fontsize=9)
     _legend_below(figure, ax)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def dead_taps(record: Record, names: Sequence[str] = (), title: str = "") -> Figure:
+    """The kernels of the layers called `names`, a square for each tap, blue if it meets a pixel.
+
+    A grey tap lies on padding wherever the window stands: it is dead, its weights never learn.
+    Without `names` it draws each layer that has one. The line below counts those of all layers.
+    Raises ValueError for a layer without a window, and KeyError for a name that is not there.
+    """
+    rows = [record[name] for name in names] or [row for row in record if row.live < 1]
+    kernels = [live_taps(row) for row in rows]
+    if not rows:
+        return _sentence("Every tap of every kernel meets a pixel.", title)
+    figure, axes = _grid(len(rows), 5, 6)
+    side = max(max(live.shape) for live in kernels)
+    for ax, row, live in zip(axes, rows, kernels):
+        ax.pcolormesh(live.numpy(), cmap=ListedColormap(["#D0D0D0", BLUE]), vmin=0, vmax=1,
+                      edgecolors="white", linewidth=1)  # fmt: skip
+        height, width = live.shape
+        ax.set_xlim((width - side) / 2, (width + side) / 2)
+        ax.set_ylim((height + side) / 2, (height - side) / 2)
+        ax.set_aspect("equal")
+        first, *rest = row.name.split(".")[-3:]
+        name = "\n".join(filter(None, [first, ".".join(rest)]))
+        ax.set_title(f"{name}\n{int(live.sum())} of {live.numel()} taps", fontsize=8)
+    figure.supxlabel(
+        f"blue meets pixels, grey meets only padding\n{record.dead:,} of {record.parameters:,}"
+        f" parameters ({record.dead / record.parameters:.1%}) are dead",
+        fontsize=9,
+    )
     figure.suptitle(title, fontsize=10)
     return figure
 

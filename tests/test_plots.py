@@ -11,6 +11,7 @@ from cnn_lessons.inside import LayerStatistics
 from cnn_lessons.models import LeNet5, LeNet5Original
 from cnn_lessons.shapes import record
 from cnn_lessons.training import Epoch, History
+from tests.networks import build_on_meta
 
 NAMES = [f"class {k}" for k in range(10)]
 IMAGES = torch.arange(6 * 3 * 4 * 4, dtype=torch.uint8).view(6, 3, 4, 4)
@@ -153,6 +154,26 @@ def test_the_embedding_has_a_colour_and_a_marker_for_each_class():
     assert len({c for c, _ in styles}) == len({m for _, m in styles}) == 10
 
 
+def test_dead_taps_of_the_articles_resnet():
+    """Its fourth block reads maps of 2×2 with a stride of 2, then maps of 1×1."""
+    figure = plots.dead_taps(record(build_on_meta("resnet_article"), (3, 32, 32)))
+    first, second = (ax.collections[0].get_array() for ax in figure.axes)
+    assert first.tolist() == [[0, 0, 0], [0, 1, 1], [0, 1, 1]]
+    assert second.tolist() == [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
+    assert figure.axes[0].get_title() == "block4\nconv1\n4 of 9 taps"
+    assert "3,407,872 of 7,497,418 parameters (45.5%) are dead" in figure.get_supxlabel()
+
+
+def test_dead_taps_of_chosen_layers_and_of_a_network_without_any():
+    table = record(LeNet5(), (3, 32, 32))
+    figure = plots.dead_taps(table, ["features.c1"])
+    assert figure.axes[0].get_title() == "features\nc1\n25 of 25 taps"
+    assert "0 of 62,006 parameters (0.0%) are dead" in figure.get_supxlabel()
+    assert texts(plots.dead_taps(table)) == ["Every tap of every kernel meets a pixel."]
+    with pytest.raises(ValueError, match=r"must have a window that slides; got classifier.c5"):
+        plots.dead_taps(table, ["classifier.c5"])
+
+
 def overlapping(figure):
     """The pairs of texts that lie on one another once the figure is drawn."""
     figure.draw_without_rendering()
@@ -186,6 +207,12 @@ FIGURES = {
     ),
     "grad_cam": lambda: plots.grad_cam(WIDE, {"automobile": torch.rand(8, 8)}, "title"),
     "embedding": lambda: plots.embedding(torch.rand(20, 5), torch.arange(20) % 10, LONG, "title"),
+    "dead_taps": lambda: plots.dead_taps(
+        record(build_on_meta("googlenet_article"), (3, 32, 32)), title="title"
+    ),
+    "one_dead_layer": lambda: plots.dead_taps(
+        record(LeNet5(), (3, 32, 32)), ["features.c1"], "title"
+    ),
 }
 
 
