@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.path import Path
+from matplotlib.transforms import Bbox
 from torch import nn
 
 from cnn_lessons import shapes
@@ -393,3 +394,185 @@ def _brackets(ax: Axes, x: float, y: float, words: str, times: str) -> None:
         ends, edge = x + side * 0.85, x + side
         ax.plot((ends, edge, edge, ends), (y - half, y - half, y + half, y + half), "k", lw=0.8)
     _text(ax, x + 0.57, y, times)
+
+
+# --- networks with branches, as boxes and arrows ------------------------------------------------
+
+
+class _Graph:
+    """The steps of a record that get a box, -1 the input, and where each one stands.
+
+    `sources` are the boxes that feed a box, `level` is the longest way from the input, `lane` the
+    place across in units of a lane: branches spread around the box that they leave. What does not
+    lead to the last row, such as an auxiliary head, is in `side` and has the outermost lane.
+    """
+
+    def __init__(self, record: Record):
+        self.rows, self.sources = {-1: _input(record)}, {-1: []}
+        through = {-1: -1}
+        for number, row in enumerate(record):
+            through[number] = through[row.sources[0]] if _is_quiet(row) else number
+            if not _is_quiet(row):
+                self.rows[number] = row
+                self.sources[number] = [through[source] for source in row.sources]
+        self.edges = [(s, n) for n, sources in self.sources.items() for s in sources]
+        main = {through[len(record) - 1]}
+        for number in reversed(self.rows):
+            main |= set(self.sources[number]) if number in main else set()
+        self.side = [number for number in self.rows if number not in main]
+        self.level, self.lane = {-1: 0}, {-1: 0.0}
+        for number in list(self.rows)[1:]:
+            self.level[number] = 1 + max(self.level[s] for s in self.sources[number])
+            if number in main:
+                self.lane[number] = self._lane(number, main)
+        outermost = max(self.lane.values()) + 1
+        self.lane |= {number: outermost for number in self.side}
+
+    def _lane(self, number: int, main: set[int]) -> float:
+        """A single branch goes straight on, a second one beside it, more of them to both sides."""
+        sources = self.sources[number]
+        lanes = [self.lane[s] for s in sources]
+        if len(sources) > 1:
+            return sum(lanes) / len(lanes) if len(lanes) > 2 else min(lanes)
+        branches = [n for s, n in self.edges if s == sources[0] and n in main]
+        branches = [n for n in branches if len(self.sources[n]) == 1]
+        middle = (len(branches) - 1) / 2 if len(branches) > 2 else 0
+        return lanes[0] + branches.index(number) - middle
+
+    def crossing(self, level: int) -> set[int]:
+        """The boxes up to this level that feed one below it."""
+        return {s for s, n in self.edges if self.level[s] <= level < self.level[n]}
+
+
+def graph(record: Record, title: str = "") -> Figure:
+    """Any of the networks as boxes and arrows, from top to bottom and on in the next column.
+
+    A box is a layer with its name, its kernel, /stride and its number of maps; a pool and a join
+    show the size of the maps. Activations, norms, dropout and Flatten are not drawn.
+    """
+    plan = _Graph(record)
+    words = {n: _graph_words(plan, n) for n in plan.rows}
+    trunk = max(_width(text) for n, text in words.items() if not plan.lane[n])
+    wide = max(plan.lane.values()) - min(plan.lane.values()) > 2
+    sizes = _sizes(plan, words, 0.62 if wide else trunk / 2 + 0.45)
+    left = min(x - size[0] / 2 for x, size in sizes.values())
+    across = max(x + size[0] / 2 for x, size in sizes.values()) - left + 0.42
+    heights = _level_heights(plan, sizes)
+    for count in range(1, max(2, int(WIDTH / across) + 1)):
+        columns = _columns(plan, heights, count)
+        tall = max(sum(heights[a:b]) for a, b in columns)
+        if tall <= 5.4:
+            break
+    width = max(across * len(columns), 5)
+    ax = _canvas(width, tall + 0.5, title)
+    start = (width - across * len(columns)) / 2 - left + 0.2
+    lefts = [start + across * c for c in range(len(columns))]
+    _draw(ax, plan, words, sizes, columns, lefts)
+    return ax.figure
+
+
+def _graph_words(plan: _Graph, number: int) -> str:
+    """What stands in a box: one line on the trunk, two in a branch."""
+    row, name = plan.rows[number], _short_name(plan.rows[number])
+    if row.kind == "add":
+        return f"+  {_maps(row)}"
+    if not row.kind or len(plan.sources[number]) > 1:
+        return f"{row.name.split('.')[-2] if '.' in row.name else name}: {_maps(row)}"
+    size = _side(row) if _is_pool(row) else str(row.output[1])
+    if plan.lane[number]:
+        name = ".".join(row.name.split(".")[-2:]) if number in plan.side else name
+        return f"{_kernel(row) if row.window and _colour(row) != OTHER else name}\n{size}"
+    return f"{name} {_kernel(row)}".strip() + f", {size}"
+
+
+def _width(words: str) -> float:
+    return max(len(line) for line in words.split("\n")) * LETTER + 0.08
+
+
+def _sizes(plan: _Graph, words: dict[int, str], lane: float) -> dict:
+    """For each box its x, 0 being the trunk, its width and its height."""
+    sizes = {}
+    for number, text in words.items():
+        places = [sizes[s][0] for s in plan.sources[number]] or [0]
+        width = max(_width(text), 0.56 if plan.lane[number] else 0)
+        if len(places) > 2:
+            width = max(width, max(places) - min(places) + 0.3)
+        sizes[number] = (plan.lane[number] * lane, (width, 0.06 + 0.14 * (1 + text.count("\n"))))
+    return sizes
+
+
+def _level_heights(plan: _Graph, sizes: dict) -> list[float]:
+    """Inches from level to level: the tallest box, and room for an arrow."""
+    heights = [0.0] * (1 + max(plan.level.values()))
+    for number, (_, size) in sizes.items():
+        heights[plan.level[number]] = max(heights[plan.level[number]], size[1] + 0.17)
+    return heights
+
+
+def _columns(plan: _Graph, heights: list[float], count: int) -> list[tuple[int, int]]:
+    """Cut the levels into at most `count` columns, as equal as they can be.
+
+    A cut is made where one box alone feeds all that is below it, so never within a block.
+    """
+    cuts = [k + 1 for k in range(len(heights)) if len(plan.crossing(k)) < 2]
+    room = sum(heights) / count
+    while True:
+        columns, start = [], 0
+        while fits := [k for k in cuts if k > start and sum(heights[start:k]) < room + 0.01]:
+            columns.append((start, fits[-1]))
+            start = fits[-1]
+        if start == len(heights) and len(columns) <= count:
+            return columns
+        room += 0.1
+
+
+def _draw(ax: Axes, plan: _Graph, words: dict[int, str], sizes: dict, columns, lefts) -> None:
+    """Draw the boxes of each column of levels around its x, and the arrows between all of them."""
+    heights, places = _level_heights(plan, sizes), {}
+    for (first, end), left in zip(columns, lefts):
+        for number in (n for n in plan.rows if first <= plan.level[n] < end):
+            level, (x, size) = plan.level[number], sizes[number]
+            y = 0.2 + sum(heights[first:level]) + heights[level] / 2
+            row = plan.rows[number]
+            look = {"facecolor": _colour(row), "gid": f"box-{row.name}"}
+            places[number] = _box(ax, left + x, y, size, words[number], **look).get_bbox()
+    starts = [{} for _ in columns]
+    for c in range(1, len(columns)):
+        starts[c] = _lead_on(ax, plan, places, columns[c][0] - 1, lefts[c])
+    for source, number in plan.edges:
+        column = next(c for c, (a, b) in enumerate(columns) if a <= plan.level[number] < b)
+        start = starts[column].get(source, places[source])
+        _connect(ax, plan, places, (source, number), start)
+
+
+def _lead_on(ax: Axes, plan: _Graph, places: dict, level: int, x: float) -> dict[int, Bbox]:
+    """The line from the last box of a column to the top of the next, whose axis is at x."""
+    (source,) = plan.crossing(level)
+    before = [b for n, b in places.items() if plan.level[n] <= level]
+    left = min(b.x0 for b in places.values() if b.x0 > max(c.x1 for c in before)) - 0.12
+    middle, low = (places[source].x0 + places[source].x1) / 2, max(b.y1 for b in before) + 0.1
+    points = [(middle, places[source].y1), (middle, low), (left, low), (left, 0.1), (x, 0.1)]
+    _arrow(ax, points, f"on-{plan.rows[source].name}", arrowstyle="-")
+    return {source: Bbox.from_extents(x, 0.1, x, 0.1)}
+
+
+def _connect(ax: Axes, plan: _Graph, places: dict, edge: tuple[int, int], a: Bbox) -> None:
+    """An arrow from the box or point `a`, straight or around the boxes that are in its way."""
+    b, levels = places[edge[1]], [plan.level[n] for n in edge]
+    middles = [(box.x0 + box.x1) / 2 for box in (a, b)]
+    between = [
+        box
+        for n, box in places.items()
+        if levels[0] < plan.level[n] < levels[1] and box.x0 < middles[0] < box.x1
+    ]
+    if between:
+        right = max(box.x1 for box in [a, b, *between]) + 0.1
+        start, end = max(a.y0, a.y1 - 0.05), b.y0 + 0.05
+        points = [(a.x1, start), (right, start), (right, end), (b.x1, end)]
+    else:
+        straight = [x for x in middles if max(a.x0, b.x0) <= x <= min(a.x1, b.x1)]
+        start, end = straight[:1] * 2 or (
+            min(max(x, box.x0), box.x1) for x, box in zip(middles[::-1], (a, b))
+        )
+        points = [(start, a.y1), (end, b.y0)]
+    _arrow(ax, points, f"arrow-{plan.rows[edge[0]].name}-{plan.rows[edge[1]].name}")
