@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
+from math import ceil, prod
+from typing import NamedTuple
 
 import torch
 from matplotlib.axes import Axes
@@ -18,10 +20,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.path import Path
 from matplotlib.transforms import Bbox
-from torch import nn
+from torch import Tensor, nn
 
 from cnn_lessons import shapes
-from cnn_lessons.models import VGG, ResNet, vgg
+from cnn_lessons.models import VGG, BasicBlock, Bottleneck, ResNet, vgg
 from cnn_lessons.plots import BLUE, GREY, ORANGE
 from cnn_lessons.shapes import Record, Row
 
@@ -57,10 +59,11 @@ def _box(ax: Axes, x: float, y: float, size: tuple[float, float], words="", **st
     return box
 
 
-def _arrow(ax: Axes, points: Sequence[tuple[float, float]], name: str, **style) -> None:
-    """An arrow along straight lines through `points`; `style` is the arrow's."""
+def _arrow(ax: Axes, points: Path | list[tuple[float, float]], name: str, **style) -> None:
+    """An arrow along a path or straight lines through points; `style` is the arrow's."""
     look = {"arrowstyle": "-|>,head_length=3,head_width=1.5", "color": "black", "linewidth": 0.8}
-    arrow = FancyArrowPatch(path=Path(points), gid=name, **{**look, "zorder": 1, **style})
+    path = points if isinstance(points, Path) else Path(points)
+    arrow = FancyArrowPatch(path=path, gid=name, **{**look, "zorder": 1, **style})
     ax.add_patch(arrow)
 
 
@@ -576,3 +579,322 @@ def _connect(ax: Axes, plan: _Graph, places: dict, edge: tuple[int, int], a: Bbo
         )
         points = [(start, a.y1), (end, b.y0)]
     _arrow(ax, points, f"arrow-{plan.rows[edge[0]].name}-{plan.rows[edge[1]].name}")
+
+
+class NaiveInception(nn.Module):
+    """The module of GoogLeNet's Figure 2a: without reductions, and without a projection.
+
+    Input (N, in_channels, H, W), output (N, ch1x1 + ch3x3 + ch5x5 + in_channels, H, W).
+    """
+
+    def __init__(self, in_channels: int, ch1x1: int, ch3x3: int, ch5x5: int):
+        super().__init__()
+        self.conv1x1 = nn.Conv2d(in_channels, ch1x1, kernel_size=1)
+        self.conv3x3 = nn.Conv2d(in_channels, ch3x3, kernel_size=3, padding=1)
+        self.conv5x5 = nn.Conv2d(in_channels, ch5x5, kernel_size=5, padding=2)
+        self.pool = nn.MaxPool2d(3, stride=1, padding=1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        branches = (self.conv1x1, self.conv3x3, self.conv5x5, self.pool)
+        return torch.cat([branch(maps) for branch in branches], dim=1)
+
+
+def inception(record: Record, title: str = "") -> Figure:
+    """Figure 2 of GoogLeNet: an Inception module, right, and the naive one it replaces, left.
+
+    `record` is that of one Inception module. A box has its layer and maps, its parameters and its
+    MACs; the naive module is built for the same input and the same kernels. Raises ValueError for
+    the record of anything else.
+    """
+    names = {row.name for row in record}
+    if not {*BRANCHES.values()} <= names:
+        raise ValueError(f"record must be of one Inception module; got the steps {sorted(names)}")
+    size = record[0].inputs[0][1:]
+    widths = [record[f"branch{k}.conv"].output[1] for k in ("1x1", "3x3", "5x5")]
+    naive = _on_meta(partial(NaiveInception, size[0], *widths), size)
+    parts = (("naive (Figure 2a)", naive), ("with reductions (Figure 2b)", record))
+    plans = [_Graph(each) for _, each in parts]
+    words = [{n: _cost_words(row) for n, row in plan.rows.items()} for plan in plans]
+    sizes = [_sizes(plan, texts, 1.2) for plan, texts in zip(plans, words)]
+    bottom = max(sum(_level_heights(*both)) for both in zip(plans, sizes)) + 0.45
+    ax = _canvas(WIDTH, bottom + 0.5, title)
+    for k, (name, each) in enumerate(parts):
+        middle, levels = 2.5 + 5 * k, (0, 1 + max(plans[k].level.values()))
+        _draw(ax, plans[k], words[k], sizes[k], [levels], [middle])
+        total = f"{name}\n{each.parameters:,} parameters, {each.macs:,} MACs"
+        _text(ax, middle, bottom, total, fontsize=9, weight="bold")
+    _text(ax, WIDTH / 2, 0.1, "in a box: layer and maps, parameters, MACs")
+    return ax.figure
+
+
+def _cost_words(row: Row) -> str:
+    if not row.kind:
+        return f"previous layer: {_maps(row)}"
+    if row.kind == "cat":
+        return f"filter concatenation: {_maps(row)}"
+    name = "conv" if row.name.startswith("conv") else _short_name(row)
+    cost = f"\n{row.parameters:,}\n{row.macs:,}" if row.macs else ""
+    return f"{name} {_kernel(row)}, {row.output[1]}{cost}"
+
+
+# --- shortcuts ----------------------------------------------------------------------------------
+
+
+class Shortcut(NamedTuple):
+    """From the step `fork` (-1 is the input) to the addition `join`, past `steps` of its own."""
+
+    fork: int
+    join: int
+    steps: list[int]
+    identity: bool
+
+
+def _shortcuts(record: Record) -> list[Shortcut]:
+    """The additions of two paths; the shortcut is the path with fewer MACs."""
+    found = []
+    for join, row in enumerate(record):
+        if row.kind != "add" or len(row.sources) != 2:
+            continue
+        paths = [_path_to(record, source) for source in row.sources]
+        fork = max({*paths[0]} & {*paths[1]})
+        paths = [[n for n in path if n > fork] for path in paths]
+        steps = min(paths, key=lambda path: (sum(record.rows[n].macs for n in path), len(path)))
+        identity = all(record.rows[n].kind == "Identity" for n in steps)
+        found.append(Shortcut(fork, join, steps, identity))
+    return found
+
+
+def _hidden(shortcuts: list[Shortcut]) -> set[int]:
+    """The steps that are on shortcuts, and so not on the main path."""
+    return {n for short in shortcuts for n in short.steps}
+
+
+def _path_to(record: Record, number: int) -> list[int]:
+    path = [number]
+    while path[-1] >= 0:
+        path.append(record.rows[path[-1]].sources[0])
+    return path
+
+
+def blocks(*records: Record, title: str = "") -> Figure:
+    """Figure 5 of ResNet: residual blocks side by side, each from the record of one block.
+
+    Without records these are the paper's two, a BasicBlock on 64 maps and a Bottleneck on 256. The
+    shortcut is solid if it is the identity, dashed if it changes the shape.
+    """
+    side = (56, 56)
+    records = records or (
+        _on_meta(partial(BasicBlock, 64, 64), (64, *side)),
+        _on_meta(partial(Bottleneck, 256, 64), (256, *side)),
+    )
+    hidden = [_hidden(_shortcuts(each)) for each in records]
+    most = max(
+        sum(row.macs > 0 for n, row in enumerate(each) if n not in steps)
+        for each, steps in zip(records, hidden)
+    )
+    ax = _canvas(4 * len(records), 1.8 + 0.7 * most, title)
+    for k, each in enumerate(records):
+        _block(ax, 4 * k + 1.6, each)
+    return ax.figure
+
+
+def _block(ax: Axes, x: float, record: Record) -> None:
+    """One residual block around x: its layers, what stands between them, and the shortcut."""
+    shortcuts = _shortcuts(record)
+    if len(shortcuts) != 1:
+        raise ValueError(f"records must be of one residual block each; got {len(shortcuts)} sums")
+    short, y = shortcuts[0], 0.4
+    main = [row for n, row in enumerate(record) if n not in short.steps]
+    first = record.rows[0].inputs[0]
+    _text(ax, x - 0.1, 0.2, f"{first[1]}-d", ha="right")
+    start, beside = 0.1, []
+    for row in main:
+        if row.macs or row.kind == "add":
+            y += 0.7
+            _arrow(ax, [(x, start), (x, y - 0.14)], f"arrow-{row.name}")
+            _text(ax, x - 0.1, y - 0.42, ", ".join(beside), ha="right")
+            words = "+" if row.kind == "add" else f"{_kernel(row)}, {row.output[1]}"
+            size = (0.28, 0.28) if row.kind == "add" else (1.3, 0.28)
+            face = CONVOLUTION if row.macs else OTHER
+            _box(ax, x, y, size, words, facecolor=face, gid=f"box-{row.name}")
+            start, beside = y + 0.14, []
+        else:
+            beside.append({"BatchNorm2d": "batch norm"}.get(row.kind, row.kind))
+        end = y
+    _arrow(ax, [(x, start), (x, start + 0.5)], "arrow-out")
+    _text(ax, x - 0.1, start + 0.25, ", ".join(beside), ha="right")
+    _text(ax, x + 0.1, start + 0.4, f"{main[-1].output[1]}-d", ha="left")
+    _block_shortcut(ax, x, end, record, short)
+
+
+def _block_shortcut(ax: Axes, x: float, end: float, record: Record, short: Shortcut) -> None:
+    steps = [record.rows[n] for n in short.steps if record.rows[n].macs]
+    words = "\n".join(f"{_kernel(row)}, {row.output[1]}" for row in steps)
+    words = "identity" if short.identity else words or "zero maps\nadded"
+    right, middle = x + 1.5, (0.4 + end) / 2
+    dashes = "-" if short.identity else (0, (4, 2))
+    route = [(x, 0.4), (right, 0.4), (right, end), (x + 0.14, end)]
+    _arrow(ax, route, f"shortcut-{short.join}", linestyle=dashes, linewidth=1.2)
+    face, edge = (CONVOLUTION if steps else OTHER), (0 if short.identity else 0.7)
+    _box(ax, right, middle, (_width(words), 0.34), words, facecolor=face, linewidth=edge)
+
+
+# The colours of the stages of a chain: a stage is what has maps of one size.
+STAGES = ("#CFE3F1", "#FBE5B8", "#CDEBE1", "#F3D3C7", "#E2D6EE", "#E8E8E8")
+
+
+def chain(*records: Record, title: str = "") -> Figure:
+    """Figure 3 of ResNet: each network as a chain of layers, its shortcuts as arcs over it.
+
+    A solid arc is the identity, a dashed one changes the shape. A colour is a size of the maps. The
+    networks stand one above the other, a long one in several lines; additions, activations and
+    norms are not drawn.
+    """
+    lines = [line for each in records for line in _chain_lines(each)]
+    longest = max(len(layers) for layers, *_ in lines)
+    step = min(0.34, (WIDTH - 0.7) / longest)
+    ax = _canvas(WIDTH, 2.15 * len(lines), title)
+    for k, (layers, arcs, sizes, caption) in enumerate(lines):
+        _chain_line(ax, 2.15 * k, step, layers, arcs, sizes)
+        _text(ax, 0.1, 2.15 * k + 0.12, caption, ha="left")
+    return ax.figure
+
+
+def _chain_lines(record: Record) -> list[tuple]:
+    """For each line of at most 58 or so layers: these, the shortcuts as (first layer, last layer,
+    shortcut), the sizes of the whole network's maps, and the caption."""
+    shortcuts = _shortcuts(record)
+    hidden = _hidden(shortcuts)
+    shown = [
+        n for n, row in enumerate(record)
+        if n not in hidden and not _is_quiet(row) and row.kind != "add"
+    ]  # fmt: skip
+    spans = [
+        (sum(n <= s.fork for n in shown), sum(n < s.join for n in shown), s) for s in shortcuts
+    ]
+    layers = sum(1 for n in shown if record.rows[n].macs)
+    caption = (
+        f"{layers} layers with weights, {record.parameters:,} parameters, {record.macs:,} MACs"
+    )
+    if shortcuts:
+        changes = sum(not short.identity for short in shortcuts)
+        caption += f"; {len(shortcuts)} shortcuts, {changes} of them change the shape (dashed)"
+    sizes = list(dict.fromkeys(_side(record.rows[n]) for n in shown))
+    count = ceil(len(shown) / 58)
+    whole = [k for k in range(len(shown) + 1) if not any(a < k < b for a, b, _ in spans)]
+    cuts = [min(whole, key=lambda k: abs(k - len(shown) * c / count)) for c in range(count + 1)]
+    return [
+        (
+            [record.rows[n] for n in shown[a:b]],
+            [(first - a, last - a, short) for first, last, short in spans if a <= first < b],
+            sizes,
+            caption if a == 0 else "",
+        )
+        for a, b in pairwise(cuts)
+    ]
+
+
+def _chain_line(ax: Axes, top: float, step: float, layers: list[Row], arcs, sizes) -> None:
+    """One line of boxes with their arcs above and the sizes of the maps below."""
+    left, y = (WIDTH - step * len(layers)) / 2, top + 1.2
+    for k, row in enumerate(layers):
+        x = left + step * (k + 0.5)
+        face = STAGES[sizes.index(_side(row)) % len(STAGES)] if _side(row) else OTHER
+        width = min(0.2, step - 0.04)
+        _box(ax, x, y, (width, 1.02), facecolor=face, gid=f"box-{row.name}")
+        _text(ax, x, y, _chain_words(row), rotation=90, zorder=3)
+        if k:
+            ends = [(x - step + width / 2, y), (x - width / 2, y)]
+            _arrow(ax, ends, f"arrow-{row.name}", arrowstyle="-")
+    for first, last, short in arcs:
+        a, b, high, low = left + step * first, left + step * last, y - 0.8, y - 0.53
+        curve = Path([(a, low), (a, high), (b, high), (b, low)], [1, 4, 4, 4])
+        dashes, colour = ("-", BLUE) if short.identity else ((0, (3, 1.5)), "#B35900")
+        _arrow(ax, curve, f"shortcut-{short.join}", linestyle=dashes, color=colour)
+    for k, size in enumerate(filter(None, sizes)):
+        inside = [n for n, row in enumerate(layers) if _side(row) == size]
+        if not inside:
+            continue
+        x = left + step * ((inside[0] + inside[-1] + 1) / 2)
+        _text(ax, x, y + 0.6 + 0.15 * (k % 2), size)
+
+
+def _chain_words(row: Row) -> str:
+    if _is_pool(row):
+        return f"pool {_kernel(row)}".strip()
+    return (
+        f"{_kernel(row)}, {row.output[1]}" if row.window else f"{_short_name(row)}, {row.output[1]}"
+    )
+
+
+# --- AlexNet: two rows --------------------------------------------------------------------------
+
+
+def two_rows(record: Record, title: str = "") -> Figure:
+    """Figure 2 of AlexNet: what each of the two GPUs computes, and where they read each other.
+
+    A layer with two groups reads its own row alone; one that reads all maps has orange lines to
+    the other row as well. Boxes are as high as the maps and as wide as their number says. The
+    layers between, activations and LRN, are not drawn; LRN reads a few maps of the other row too. Raises ValueError for a network with
+    branches or without a layer of two groups.
+    """
+    _check_one_path(record, "two_rows")
+    groups = {_groups(row) for row in record if row.macs and row.window}
+    if not (2 in groups and groups <= {1, 2}):
+        raise ValueError(
+            f"record must have convolutions with 2 groups; got groups {sorted(groups)}"
+        )
+    layers = [_input(record), *[row for row in record if not _is_quiet(row)]]
+    ax, rows = _canvas(WIDTH, 5, title), (1.35, 3.45)
+    for y, name in zip(rows, ("GPU 1", "GPU 2")):
+        _text(ax, 0.1, y, name, ha="left", weight="bold", fontsize=9)
+    _text(ax, WIDTH / 2, 4.8, "orange: the layer reads the maps of the other GPU too", fontsize=9)
+    step, before = (WIDTH - 0.1) / len(layers), []
+    for k, row in enumerate(layers):
+        single = k in (0, len(layers) - 1)
+        places = []
+        for half, y in enumerate((sum(rows) / 2,) if single else rows):
+            places.append(_half(ax, 0.05 + step * (k + 0.5), y, row, half, single))
+        _cross(ax, before, places, row)
+        before = places
+    return ax.figure
+
+
+def _half(ax: Axes, x: float, y: float, row: Row, half: int, single: bool) -> Bbox:
+    """The box of one GPU's half of the maps, or of all of them, with its label outside."""
+    share = 1 if single else 2
+    maps = row.output[1] // share
+    side = row.output[2] / 224 if len(row.output) == 4 else 0
+    size = (
+        (0.08 + 0.016 * maps**0.5, 0.2 + 0.9 * side**0.7)
+        if side
+        else (0.1, 0.2 + 0.018 * maps**0.5)
+    )
+    words = "\n".join(
+        filter(None, (_short_name(row), _kernel(row) if row.window else "", str(maps)))
+    )
+    words += f" @\n{_side(row)}" if side else ""
+    box = _box(ax, x, y, size, facecolor=_colour(row), gid=f"box-{_short_name(row)}-{half}")
+    down = single or half
+    edge = y + (size[1] / 2 + 0.06) * (1 if down else -1)
+    _text(ax, x, edge, words, va="top" if down else "bottom")
+    return box.get_bbox()
+
+
+def _cross(ax: Axes, before: list[Bbox], after: list[Bbox], row: Row) -> None:
+    """Lines from what a layer reads: grey within a row, orange to the other GPU."""
+    both = not _is_pool(row) and not (row.window and _groups(row) == 2)
+    for i, a in enumerate(before):
+        for j, b in enumerate(after):
+            other = len(before) == len(after) == 2 and i != j
+            if other and not both:
+                continue
+            points = [(a.x1, (a.y0 + a.y1) / 2), (b.x0, (b.y0 + b.y1) / 2)]
+            name = f"{'cross' if other else 'arrow'}-{_short_name(row)}-{i}{j}"
+            _arrow(ax, points, name, color=ORANGE if other else GREY)
+
+
+def _groups(row: Row) -> int:
+    """How many groups a convolution has: all its inputs by all its outputs, against its MACs."""
+    everything = prod(row.output[1:]) * row.inputs[0][1] * prod(row.window.kernel)
+    return everything // row.macs
