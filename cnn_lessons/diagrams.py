@@ -692,9 +692,9 @@ def blocks(*records: Record, title: str = "") -> Figure:
         sum(row.macs > 0 for n, row in enumerate(each) if n not in steps)
         for each, steps in zip(records, hidden)
     )
-    ax = _canvas(4 * len(records), 1.8 + 0.7 * most, title)
+    ax = _canvas(3.3 * len(records), 1.8 + 0.7 * most, title)
     for k, each in enumerate(records):
-        _block(ax, 4 * k + 1.6, each)
+        _block(ax, 3.3 * k + 1.35, each)
     return ax.figure
 
 
@@ -835,8 +835,8 @@ def two_rows(record: Record, title: str = "") -> Figure:
 
     A layer with two groups reads its own row alone; one that reads all maps has orange lines to
     the other row as well. Boxes are as high as the maps and as wide as their number says. The
-    layers between, activations and LRN, are not drawn; LRN reads a few maps of the other row too. Raises ValueError for a network with
-    branches or without a layer of two groups.
+    layers between, activations and LRN, are not drawn; LRN reads a few maps of the other row too.
+    Raises ValueError for a network with branches or without a convolution in two groups.
     """
     _check_one_path(record, "two_rows")
     groups = {_groups(row) for row in record if row.macs and row.window}
@@ -846,7 +846,7 @@ def two_rows(record: Record, title: str = "") -> Figure:
         )
     layers = [_input(record), *[row for row in record if not _is_quiet(row)]]
     ax, rows = _canvas(WIDTH, 5, title), (1.35, 3.45)
-    for y, name in zip(rows, ("GPU 1", "GPU 2")):
+    for y, name in ((rows[0] - 0.5, "GPU 1"), (rows[1] + 0.5, "GPU 2")):
         _text(ax, 0.1, y, name, ha="left", weight="bold", fontsize=9)
     _text(ax, WIDTH / 2, 4.8, "orange: the layer reads the maps of the other GPU too", fontsize=9)
     step, before = (WIDTH - 0.1) / len(layers), []
