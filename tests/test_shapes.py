@@ -147,7 +147,7 @@ def test_a_layer_that_fails_is_named_with_all_that_ran():
 
 @pytest.mark.parametrize("inputs", [(3, 32), (3, 32, 0), (3, 32, 32.0), "32", None])
 def test_a_wrong_input_is_refused_by_name(inputs):
-    with pytest.raises(ValueError, match="inputs must be a tensor or three positive"):
+    with pytest.raises(ValueError, match="inputs must be a tensor, several tensors, or three"):
         record(LeNet5(), inputs)
 
 
