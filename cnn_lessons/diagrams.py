@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from math import ceil, prod
+from math import ceil
 from typing import NamedTuple
 
 import torch
@@ -412,6 +412,8 @@ class _Graph:
 
     def __init__(self, record: Record):
         self.rows, self.sources = {-1: _input(record)}, {-1: []}
+        if any(source < -1 for row in record for source in row.sources):
+            raise ValueError("record must be of a network with one input; got one with more")
         through = {-1: -1}
         for number, row in enumerate(record):
             through[number] = through[row.sources[0]] if _is_quiet(row) else number
@@ -457,9 +459,9 @@ def graph(record: Record, title: str = "") -> Figure:
     words = {n: _graph_words(plan, n) for n in plan.rows}
     trunk = max(_width(text) for n, text in words.items() if not plan.lane[n])
     wide = max(plan.lane.values()) - min(plan.lane.values()) > 2
-    sizes = _sizes(plan, words, 0.62 if wide else trunk / 2 + 0.45)
+    sizes = _sizes(plan, words, 0.6 if wide else trunk / 2 + 0.45)
     left = min(x - size[0] / 2 for x, size in sizes.values())
-    across = max(x + size[0] / 2 for x, size in sizes.values()) - left + 0.42
+    across = max(x + size[0] / 2 for x, size in sizes.values()) - left + 0.38
     heights = _level_heights(plan, sizes)
     for count in range(1, max(2, int(WIDTH / across) + 1)):
         columns = _columns(plan, heights, count)
@@ -468,7 +470,7 @@ def graph(record: Record, title: str = "") -> Figure:
             break
     width = max(across * len(columns), 5)
     ax = _canvas(width, tall + 0.5, title)
-    start = (width - across * len(columns)) / 2 - left + 0.2
+    start = (width - across * len(columns)) / 2 - left + 0.19
     lefts = [start + across * c for c in range(len(columns))]
     _draw(ax, plan, words, sizes, columns, lefts)
     return ax.figure
@@ -483,7 +485,7 @@ def _graph_words(plan: _Graph, number: int) -> str:
         return f"{row.name.split('.')[-2] if '.' in row.name else name}: {_maps(row)}"
     size = _side(row) if _is_pool(row) else str(row.output[1])
     if plan.lane[number]:
-        name = ".".join(row.name.split(".")[-2:]) if number in plan.side else name
+        name = "\n".join(row.name.split(".")[-2:]) if number in plan.side else name
         return f"{_kernel(row) if row.window and _colour(row) != OTHER else name}\n{size}"
     return f"{name} {_kernel(row)}".strip() + f", {size}"
 
@@ -497,7 +499,7 @@ def _sizes(plan: _Graph, words: dict[int, str], lane: float) -> dict:
     sizes = {}
     for number, text in words.items():
         places = [sizes[s][0] for s in plan.sources[number]] or [0]
-        width = max(_width(text), 0.56 if plan.lane[number] else 0)
+        width = max(_width(text), 0.54 if plan.lane[number] else 0)
         if len(places) > 2:
             width = max(width, max(places) - min(places) + 0.3)
         sizes[number] = (plan.lane[number] * lane, (width, 0.06 + 0.14 * (1 + text.count("\n"))))
@@ -541,22 +543,31 @@ def _draw(ax: Axes, plan: _Graph, words: dict[int, str], sizes: dict, columns, l
             places[number] = _box(ax, left + x, y, size, words[number], **look).get_bbox()
     starts = [{} for _ in columns]
     for c in range(1, len(columns)):
-        starts[c] = _lead_on(ax, plan, places, columns[c][0] - 1, lefts[c])
+        starts[c] = _lead_on(ax, plan, places, columns[c][0] - 1)
     for source, number in plan.edges:
         column = next(c for c, (a, b) in enumerate(columns) if a <= plan.level[number] < b)
         start = starts[column].get(source, places[source])
         _connect(ax, plan, places, (source, number), start)
 
 
-def _lead_on(ax: Axes, plan: _Graph, places: dict, level: int, x: float) -> dict[int, Bbox]:
-    """The line from the last box of a column to the top of the next, whose axis is at x."""
+def _lead_on(ax: Axes, plan: _Graph, places: dict[int, Bbox], level: int) -> dict[int, Bbox]:
+    """The line from the last box of a column to above those that it feeds in the next one."""
     (source,) = plan.crossing(level)
-    before = [b for n, b in places.items() if plan.level[n] <= level]
-    left = min(b.x0 for b in places.values() if b.x0 > max(c.x1 for c in before)) - 0.12
-    middle, low = (places[source].x0 + places[source].x1) / 2, max(b.y1 for b in before) + 0.1
-    points = [(middle, places[source].y1), (middle, low), (left, low), (left, 0.1), (x, 0.1)]
+    before = [box for n, box in places.items() if plan.level[n] <= level]
+    edge = max(box.x1 for box in before)
+    left = min(box.x0 for box in places.values() if box.x0 > edge) - 0.12
+    fed = [places[n] for s, n in plan.edges if s == source and plan.level[n] > level]
+    ends = [(box.x0 + box.x1) / 2 for box in fed]
+    middle, low = (places[source].x0 + places[source].x1) / 2, max(box.y1 for box in before) + 0.1
+    points = [
+        (middle, places[source].y1),
+        (middle, low),
+        (left, low),
+        (left, 0.1),
+        (max(ends), 0.1),
+    ]
     _arrow(ax, points, f"on-{plan.rows[source].name}", arrowstyle="-")
-    return {source: Bbox.from_extents(x, 0.1, x, 0.1)}
+    return {source: Bbox.from_extents(min(ends), 0.1, max(ends), 0.1)}
 
 
 def _connect(ax: Axes, plan: _Graph, places: dict, edge: tuple[int, int], a: Bbox) -> None:
@@ -839,7 +850,7 @@ def two_rows(record: Record, title: str = "") -> Figure:
     Raises ValueError for a network with branches or without a convolution in two groups.
     """
     _check_one_path(record, "two_rows")
-    groups = {_groups(row) for row in record if row.macs and row.window}
+    groups = {row.groups for row in record if row.macs and row.window}
     if not (2 in groups and groups <= {1, 2}):
         raise ValueError(
             f"record must have convolutions with 2 groups; got groups {sorted(groups)}"
@@ -883,7 +894,7 @@ def _half(ax: Axes, x: float, y: float, row: Row, half: int, single: bool) -> Bb
 
 def _cross(ax: Axes, before: list[Bbox], after: list[Bbox], row: Row) -> None:
     """Lines from what a layer reads: grey within a row, orange to the other GPU."""
-    both = not _is_pool(row) and not (row.window and _groups(row) == 2)
+    both = not _is_pool(row) and not (row.window and row.groups == 2)
     for i, a in enumerate(before):
         for j, b in enumerate(after):
             other = len(before) == len(after) == 2 and i != j
@@ -892,9 +903,3 @@ def _cross(ax: Axes, before: list[Bbox], after: list[Bbox], row: Row) -> None:
             points = [(a.x1, (a.y0 + a.y1) / 2), (b.x0, (b.y0 + b.y1) / 2)]
             name = f"{'cross' if other else 'arrow'}-{_short_name(row)}-{i}{j}"
             _arrow(ax, points, name, color=ORANGE if other else GREY)
-
-
-def _groups(row: Row) -> int:
-    """How many groups a convolution has: all its inputs by all its outputs, against its MACs."""
-    everything = prod(row.output[1:]) * row.inputs[0][1] * prod(row.window.kernel)
-    return everything // row.macs
