@@ -1,4 +1,4 @@
-"""Pictures of networks and of what they do. Every function returns a Figure; `show` displays it.
+"""Pictures of what networks do. Every function returns a Figure; `show` displays it.
 
 Colours, safe for colour-blind readers: inputs grey, activations red to blue around 0, weights brown
 to green around 0, scores orange.
@@ -9,7 +9,7 @@ import io
 import re
 from collections.abc import Sequence
 from itertools import cycle
-from math import ceil, inf, log2, nan
+from math import ceil, inf, nan
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cnn_lessons.inside import LayerStatistics, principal_axes
-from cnn_lessons.shapes import Record, Row, live_taps
+from cnn_lessons.shapes import Record, live_taps
 from cnn_lessons.training import History
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#8C8C8C"
@@ -434,81 +434,3 @@ def connections(reads: Tensor, title: str = "") -> Figure:
     ax.set_ylabel("map that it reads")
     ax.set_title(title, fontsize=10)
     return ax.figure
-
-
-# --- the network as a drawing -------------------------------------------------------------------
-
-
-def stacked_squares(record: Record, title: str = "") -> Figure:
-    """A network without branches, drawn as the paper's Figure 2 draws LeNet-5.
-
-    A stack of squares is a set of feature maps (12 squares at most), a bar is a vector. The small
-    square on a stack is the window of the next layer, and its view is drawn to one point there.
-    Steps that leave the shape alone, and Flatten, are not drawn.
-    """
-    first = Row("input", "", (), record.rows[0].inputs[0], 0, 0)
-    drawn = [first]
-    for row in record.rows:
-        if row.output != drawn[-1].output and row.kind.lower() != "flatten":
-            drawn.append(row)
-    figure = Figure((11, 3.3), layout="constrained")
-    ax = figure.add_subplot()
-    ax.set_aspect("equal")
-    ax.set_axis_off()
-    left, fronts, largest = 0.0, [], first.output[-1]
-    for row in drawn:
-        left, front = _stack(ax, left, row, largest)
-        fronts.append(front)
-    for row, before, after in zip(drawn[1:], fronts, fronts[1:]):
-        _view(ax, row, before, after)
-    ax.set_xlim(-2, left)
-    ax.set_ylim(-29, 27)
-    figure.suptitle(title, fontsize=11)
-    return figure
-
-
-def _stack(ax: Axes, left: float, row: Row, largest: int) -> tuple[float, Rectangle]:
-    """Draw a set of maps or a vector from `left` on; return the next place and the front."""
-    if len(row.output) == 4:
-        _, channels, height, width = row.output
-        side, sheets, label = (
-            3 + 29 * height / largest,
-            min(channels, 12),
-            f"{channels} @ {height}×{width}",
-        )
-        size = (side, side)
-    else:
-        sheets, label = 1, f"{row.output[1]}"
-        size = (2.2, 5 + 5 * log2(1 + row.output[1] / 10))
-    for sheet in range(sheets):
-        x, y = left + 0.8 * sheet, 0.8 * (sheets / 2 - sheet) - size[1] / 2
-        face = "#DDDDDD" if not row.kind else "#DCEAF4"
-        front = Rectangle((x, y), *size, facecolor=face, edgecolor="black", linewidth=0.7)
-        ax.add_patch(front)
-    right = left + 0.8 * (sheets - 1) + size[0]
-    middle = (left + right) / 2
-    ax.text(
-        middle, 21, f"{row.name.split('.')[-1]}\n{label}", ha="center", va="bottom", fontsize=8.5
-    )
-    return right + 17, front
-
-
-def _view(ax: Axes, row: Row, before: Rectangle, after: Rectangle) -> None:
-    """The window on the maps before, its rays to one point of the maps after, and what it does."""
-    x, y, side = before.get_x(), before.get_y(), before.get_width()
-    target = (after.get_x() + after.get_width() * 0.45, after.get_y() + after.get_height() * 0.6)
-    if row.window and len(row.output) == 4:
-        part = side * min(1.0, row.window.kernel[0] / row.inputs[0][-1])
-        corner = (x + (side - part) * 0.75, y + (side - part) * 0.7)
-        ax.add_patch(Rectangle(corner, part, part, fill=False, edgecolor=ORANGE, linewidth=1.4))
-        for rise in (0, part):
-            ends = (corner[0] + part, corner[1] + rise), target
-            ax.plot(*zip(*ends), color=ORANGE, linewidth=0.8)
-    else:
-        top, bottom = y + before.get_height(), y
-        edges = after.get_y() + after.get_height(), after.get_y()
-        for start, end in zip((top, bottom), edges):
-            ax.plot((x + side, after.get_x()), (start, end), color=GREY, linewidth=0.6)
-    kernel = f"\n{row.window.kernel[0]}×{row.window.kernel[1]}" if row.window else ""
-    middle = (x + side + after.get_x()) / 2
-    ax.text(middle, -22, f"{row.kind}{kernel}", ha="center", va="top", fontsize=8, rotation=0)

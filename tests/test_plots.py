@@ -4,7 +4,6 @@ from math import nan
 
 import pytest
 import torch
-from torch import nn
 
 from cnn_lessons import plots
 from cnn_lessons.inside import LayerStatistics
@@ -237,31 +236,6 @@ def test_receptive_fields_are_squares_around_the_middle_unit():
     assert squares[0].get_xy() == (14 - 0.5, 14 - 0.5)  # the unit 14 of 28 sees pixels 14 to 18
     assert squares[3].get_xy() == (8 - 0.5, 8 - 0.5)  # the unit 2 of 5, in steps of 4
     assert squares[2].get_label() == "c3: 14×14"
-
-
-@pytest.mark.parametrize(
-    ("model", "size", "stacks"),
-    [
-        (LeNet5(), (3, 32, 32), ["input", "c1", "s2", "c3", "s4", "c5", "f6", "output"]),
-        (LeNet5(activation=nn.ReLU), (3, 32, 32), ["input", "c1", "s2", "c3", "s4", "c5"]),
-        (LeNet5Original(), (1, 32, 32), ["input", "c1", "s2", "c3", "s4", "c5", "f6", "output"]),
-    ],
-)
-def test_the_drawing_has_a_stack_for_each_change_of_shape(model, size, stacks):
-    table = record(model, size)
-    figure = plots.stacked_squares(table, "title")
-    labels = texts(figure)
-    names = [label.split("\n")[0] for label in labels]
-    assert [name for name in names if name in stacks][: len(stacks)] == stacks
-    assert "c3\n16 @ 10×10" in labels and "f6\n84" in labels and "Conv2d\n5×5" in labels
-
-
-def test_no_two_labels_of_the_drawing_overlap():
-    figure = plots.stacked_squares(record(LeNet5Original(), (1, 32, 32)))
-    figure.canvas.draw()
-    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
-    pairs = [(a, b) for k, a in enumerate(boxes) for b in boxes[k + 1 :]]
-    assert not any(a.overlaps(b) for a, b in pairs)
 
 
 def test_show_gives_the_picture_and_its_text_twin(monkeypatch):
