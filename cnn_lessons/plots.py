@@ -399,6 +399,15 @@ def dead_taps(record: Record, names: Sequence[str] = (), title: str = "") -> Fig
     return figure
 
 
+def film_strip(tiles: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
+    """Pictures of the steps of a network in reading order, uint8 (height, width, 3) of any size."""
+    figure, axes = _grid(len(tiles), columns=7, lines=2)
+    for ax, tile, title in zip(axes, tiles, titles):
+        ax.imshow(tile, interpolation="nearest")
+        ax.set_title(title, fontsize=7)
+    return figure
+
+
 def receptive_fields(image: Tensor, record: Record, title: str = "") -> Figure:
     """One picture, uint8 (3, H, W), with what the middle unit of each set of maps sees of it."""
     ax = _axes(4.6, 3)

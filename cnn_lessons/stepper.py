@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from IPython.display import display
 from matplotlib import colormaps
-from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -28,8 +27,8 @@ from cnn_lessons.shapes import Record, Row, record
 from cnn_lessons.widgets import Panel
 
 MOST_MAPS, MOST_NUMBERS, MOST_KERNELS, MOST_CLASSES = 64, 4096, 16, 10
-LARGEST_MAP = 48  # pixels in the mosaic; larger maps are averaged down
-SIDE = 224  # pixels on the screen of the picture and of the enlarged map
+LARGEST_MAP, SMALLEST_TILE = 48, 24  # pixels in a mosaic; larger maps are averaged down
+SIDE, MOSAIC_SIDE, KERNEL_SIDE = 170, 240, 110  # pixels on the screen
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ def step(
         _facts(recorded, row),
         None if picture is None else _with_view(picture, row),
         None if maps is None else _mosaic(maps),
-        None if maps is None else _colours(maps[channel], maps.abs().max()),
+        None if maps is None or _is_vector(maps) else _colours(maps[channel], maps.abs().max()),
         _kernel(model, row, channel) if model is not None else None,
         _scores(recorded, number, class_names),
         f"Step {number} of {len(recorded) - 1}: {row.name}, {row.kind}, "
@@ -218,9 +217,13 @@ def _as_maps(output: Tensor) -> Tensor:
     return output.reshape(-1, *output.shape[-2:])
 
 
+def _is_vector(maps: Tensor) -> bool:
+    return maps.shape[1:] == (1, 1)
+
+
 def _shown(maps: Tensor) -> str:
     number, height, width = maps.shape
-    if height == width == 1:
+    if _is_vector(maps):
         return f"{number:,} numbers"
     part = f"the first {MOST_MAPS} of " if number > MOST_MAPS else ""
     return f"{part}{number} maps of {height}×{width}"
@@ -229,7 +232,7 @@ def _shown(maps: Tensor) -> str:
 def _mosaic(maps: Tensor) -> np.ndarray:
     """All maps side by side in one picture, nearly square, with one scale of colours."""
     largest = maps.abs().max()
-    gap = 0 if maps.shape[1:] == (1, 1) else 1
+    gap = 0 if _is_vector(maps) else 1
     maps = maps[: MOST_NUMBERS if not gap else MOST_MAPS]
     if max(maps.shape[1:]) > LARGEST_MAP:
         size = [min(LARGEST_MAP, n) for n in maps.shape[1:]]
@@ -239,6 +242,9 @@ def _mosaic(maps: Tensor) -> np.ndarray:
 
 def _tiled(tiles: np.ndarray, gap: int) -> np.ndarray:
     """Tiles (number, height, width, 3) in a grid, grey between them and where none is left."""
+    if gap:  # small ones are enlarged first, so that the gap stays thin
+        scale = max(1, SMALLEST_TILE // max(tiles.shape[1:3]))
+        tiles = tiles.repeat(scale, axis=1).repeat(scale, axis=2)
     number, height, width, _ = tiles.shape
     columns = ceil(sqrt(number))
     rows = ceil(number / columns)
@@ -269,7 +275,7 @@ def _kernel(model: nn.Module, row: Row, channel: int) -> np.ndarray | None:
 
 def _with_view(picture: np.ndarray, row: Row) -> np.ndarray:
     """The picture, enlarged, with the view of the middle unit framed."""
-    scale = max(1, SIDE // max(picture.shape[:2]))
+    scale = max(1, 224 // max(picture.shape[:2]))
     shown = picture.repeat(scale, axis=0).repeat(scale, axis=1)
     if row.field is None:
         return shown
@@ -345,8 +351,13 @@ def _lane_characters(lanes: list, here: int, reads: list[int], ends: list[int]) 
 
 # A list box is a table that can be clicked, walked through with the arrow keys, and read aloud. Its
 # columns need letters of one width.
-STYLE = """<style>.cnn-steps select, .cnn-steps pre { font-family: monospace; font-size: 12px;
-  line-height: 1.3; margin: 0; padding-left: 4px }</style>"""
+LETTERS = "font-family: monospace; font-size: 11px; line-height: 1.3; margin: 0; padding-left: 4px"
+STYLE = (
+    f"""<style>.cnn-steps select {{ {LETTERS} }}</style>"""
+    + """<style>
+  .cnn-steps option:checked { background: #0072B2 linear-gradient(#0072B2, #0072B2);
+  color: white }</style>"""
+)
 
 
 class Stepper(Panel):
@@ -391,32 +402,34 @@ class Stepper(Panel):
 
     def _controls(self, labels: Tensor | None) -> list[W.Widget]:
         last = len(self.record) - 1
-        self.number = W.BoundedIntText(
-            0, 0, last, description="Step", layout=W.Layout(width="150px")
+        self.number = W.BoundedIntText(0, 0, last, **_labelled("Step", 110))
+        back, forth = (
+            W.Button(description="◀ Previous", layout=W.Layout(width="100px")),
+            W.Button(description="Next ▶", layout=W.Layout(width="100px")),
         )
-        back, forth = W.Button(description="◀ Previous"), W.Button(description="Next ▶")
         back.on_click(lambda _: self.go(self.number.value - 1))
         forth.on_click(lambda _: self.go(self.number.value + 1))
         play = W.Play(value=0, min=0, max=last, interval=1000)
-        slider = W.IntSlider(0, 0, last, readout=False, layout=W.Layout(width="220px"))
+        slider = W.IntSlider(0, 0, last, readout=False, layout=W.Layout(width="130px"))
         heading, lines = table_lines(self.record)
         self.table = W.Select(
             options=[(line, k) for k, line in enumerate(lines)],
-            index=0, rows=min(22, len(lines)), layout=W.Layout(width=f"{8 * len(heading) + 30}px"),
+            index=0, rows=min(22, len(lines)),
+            layout=W.Layout(width=f"{6.7 * len(heading) + 24:.0f}px"),
         )  # fmt: skip
         for widget, trait in ((slider, "value"), (play, "value"), (self.table, "index")):
             W.jslink((widget, trait), (self.number, "value"))
         names = [f"{k}: {self._name_of(label)}" for k, label in enumerate(_numbers_of(labels))]
         self.picture = W.Dropdown(
             options=[(name, k) for k, name in enumerate(names)] or list(range(len(self.images))),
-            description="Picture", layout=W.Layout(width="220px"),
+            **_labelled("Picture", 180),
         )  # fmt: skip
-        self.channel = W.BoundedIntText(0, 0, 0, description="Map", layout=W.Layout(width="150px"))
+        self.channel = W.BoundedIntText(0, 0, 0, **_labelled("Map", 110))
         self.number.observe(lambda _: self.show(), "value")
         self.channel.observe(lambda _: self.show(), "value")
         self.picture.observe(self._another_picture, "value")
-        self.details = W.HTML()
-        left = W.VBox([W.HTML(f"{STYLE}<pre>{html.escape(heading)}</pre>"), self.table])
+        self.details = W.HTML(layout=W.Layout(flex="1 1 400px", max_width="560px"))
+        left = W.VBox([W.HTML(f'{STYLE}<pre style="{LETTERS}">{heading}</pre>'), self.table])
         left.add_class("cnn-steps")
         wrapping = W.Layout(flex_flow="row wrap", align_items="flex-start")
         return [
@@ -456,8 +469,18 @@ class Stepper(Panel):
     def _ipython_display_(self) -> None:
         """The panel, and below it the strip of maps that stays when the kernel is gone."""
         display(self._repr_mimebundle_(), raw=True)
-        strip = film_strip(self.record, self._pixels)
-        plots.show(strip, f"The picture and the first maps of {len(strip.axes) - 1} steps.")
+        tiles, titles = film_strip(self.record, self._pixels)
+        steps = len(tiles) - 1
+        plots.show(
+            plots.film_strip(tiles, titles),
+            f"The picture and up to four maps of each of {steps} steps, from left to right.",
+        )
+
+
+def _labelled(text: str, width: int) -> dict:
+    """A control with its label close to it, so wide in pixels."""
+    style = {"description_width": "initial"}
+    return {"description": text, "layout": W.Layout(width=f"{width}px"), "style": style}
 
 
 def _to_look_at(images: Tensor) -> Tensor:
@@ -477,14 +500,14 @@ def table_lines(recorded: Record) -> tuple[str, list[str]]:
     branches = branch_lines(recorded)
     cells = [("#", "", "layer", "kind", "output", "parameters")]
     for number, (row, branch) in enumerate(zip(recorded, branches)):
-        name = row.name if len(row.name) <= 30 else "…" + row.name[-29:]
+        name = row.name if len(row.name) <= 22 else "…" + row.name[-21:]
         cells.append((str(number), branch[:16], name, row.kind, _shape(row), f"{row.parameters:,}"))
     widths = [max(map(len, column)) for column in zip(*cells)]
     lines = []
     for line in cells:
         parts = [cell.ljust(width) for cell, width in zip(line, widths)]
         parts[0], parts[-1] = line[0].rjust(widths[0]), line[-1].rjust(widths[-1])
-        lines.append("  ".join(parts).replace(" ", "\N{NO-BREAK SPACE}"))
+        lines.append(" ".join(parts).replace(" ", "\N{NO-BREAK SPACE}"))
     return lines[0], lines[1:]
 
 
@@ -497,13 +520,13 @@ def step_html(shown: Step, channel: int) -> str:
     )
     parts = [
         _img(shown.picture, "what the middle unit sees", SIDE),
-        _img(shown.maps, "feature maps, red above 0 and blue below", 300),
+        _img(shown.maps, "the output, red above 0 and blue below", MOSAIC_SIDE),
         _img(shown.one_map, f"map {channel}", SIDE),
-        _img(shown.kernel, f"kernel of map {channel}, green above 0 and brown below", 120),
+        _img(shown.kernel, f"kernel of map {channel}, green above 0 and brown below", KERNEL_SIDE),
     ]
     pictures = "".join(part for part in parts if part)
     return (
-        f'<div style="max-width: 620px; line-height: 1.35">'
+        f'<div style="margin-left: 12px; line-height: 1.35">'
         f"<b>{shown.number}: {html.escape(shown.name)}</b> ({html.escape(shown.kind)})"
         f"<table>{facts}</table>"
         f'<div style="display: flex; flex-wrap: wrap; gap: 12px">{pictures}</div>'
@@ -529,7 +552,7 @@ def _scores_html(shown: Step) -> str:
     if not shown.scores:
         return ""
     rows = "".join(
-        f'<tr><td style="text-align: left">{html.escape(name)}</td><td>{logit:.2f}</td>'
+        f'<tr><td style="text-align: left">{html.escape(name)}</td><td>{round(logit, 2) + 0:.2f}</td>'
         f"<td>{probability:.1%}</td>"
         f'<td style="text-align: left"><div style="background: {plots.SCORES}; height: 10px; '
         f'width: {160 * probability:.0f}px"></div></td></tr>'
@@ -542,23 +565,16 @@ def _scores_html(shown: Step) -> str:
     )
 
 
-def film_strip(recorded: Record, picture: np.ndarray) -> Figure:
-    """The picture, then the first four maps of each step that makes new ones, in reading order.
+def film_strip(recorded: Record, picture: np.ndarray) -> tuple[list[np.ndarray], list[str]]:
+    """The picture, then the first four maps of each step that makes new ones, with their titles.
 
     Blocks of branches or shortcuts show their output. Needs a record with outputs.
     """
     folded = recorded.fold()
-    frames = [
-        (row, output)
-        for row, output in zip(folded.rows, folded.outputs)
-        if len(row.output) == 4 and (row.window or row.inside)
-    ]
-    titles = [f"{row.name.split('.')[-1]}\n{row.output[1]}×{row.output[2]}×{row.output[3]}"
-              for row, _ in frames]  # fmt: skip
-    tiles = [_mosaic(_as_maps(output)[:4]) for _, output in frames]
-    figure, axes = plots._grid(len(frames) + 1, columns=8, cell=0.87, title_room=0.35)
-    shown = zip(axes, [picture, *tiles], ["the picture", *titles])
-    for ax, tile, title in shown:
-        ax.imshow(tile, interpolation="nearest")
-        ax.set_title(title, fontsize=6)
-    return figure
+    tiles, titles = [picture], ["the picture"]
+    for row, output in zip(folded.rows, folded.outputs):
+        if len(row.output) == 4 and (row.window or row.inside):
+            channels, height, width = row.output[1:]
+            tiles.append(_mosaic(_as_maps(output)[:4]))
+            titles.append(f"{row.name.split('.')[-1]}\n{channels}×{height}×{width}")
+    return tiles, titles
