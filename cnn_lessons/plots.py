@@ -6,24 +6,41 @@ to green around 0, scores orange.
 
 import base64
 import io
+import re
 from collections.abc import Sequence
-from math import ceil
+from itertools import cycle
+from math import ceil, inf, nan
 
+import numpy as np
 import torch
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import PercentFormatter
 from torch import Tensor
+from torch.nn import functional as F
 
-from cnn_lessons.shapes import Record
+from cnn_lessons.inside import LayerStatistics, principal_axes
+from cnn_lessons.shapes import Record, live_taps
 from cnn_lessons.training import History
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#8C8C8C"
+PINK, SKY, RED, BROWN, VIOLET = "#CC79A7", "#56B4E9", "#D55E00", "#6B4226", "#5D3A9B"
 ACTIVATIONS, WEIGHTS, SCORES = "RdBu_r", "BrBG", ORANGE
+# What stands beside others has a colour and a marker of its own, for ten lines or classes.
+COLOURS = (BLUE, ORANGE, GREEN, PINK, "black", SKY, RED, GREY, BROWN, VIOLET)
+STYLES = list(zip(COLOURS, "os^DvPX<>*"))
 
 
 def show(figure: Figure, text: str) -> None:
-    """Display a figure with its text twin: one sentence for readers who do not see the picture."""
+    """Display a figure with its text twin: one sentence for readers who do not see the picture.
+
+    Raises ValueError for a text that is not one sentence.
+    """
+    if not re.fullmatch(r"(?!.*[.!?]\s+[A-Z])\S.*[.!?]", text, re.DOTALL):
+        raise ValueError(f"text must be one sentence with its full stop; got {text!r}")
     from IPython.display import display
 
     buffer = io.BytesIO()
@@ -38,10 +55,14 @@ def _axes(width: float, height: float) -> Axes:
     return Figure((width, height), layout="constrained").add_subplot()
 
 
-def _grid(count: int, columns: int, cell: float = 1.0, title_room: float = 0.3):
-    """A figure of equal square axes, the unused ones off."""
-    rows = ceil(count / columns)
-    figure = Figure((columns * cell, rows * (cell + title_room) + 0.3), layout="constrained")
+def _grid(count: int, columns: int, lines: int = 1, largest: float = 1.2):
+    """A figure of equal square axes of at most `largest` inches, the unused ones off, with room
+    for so many lines of text in each row."""
+    columns = min(columns, count)
+    rows, cell = ceil(count / columns), min(largest, 7 / columns)
+    height = rows * (cell + 0.06 + 0.15 * lines) + 0.3
+    figure = Figure((max(columns * cell, 3.4), height), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.07)
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for ax in axes:
         ax.set_axis_off()
@@ -55,7 +76,8 @@ def pictures(
     images: Tensor, titles: Sequence[str] = (), title: str = "", columns: int = 10
 ) -> Figure:
     """A grid of pictures, uint8 (N, 3, H, W), each with its own title."""
-    figure, axes = _grid(len(images), min(columns, len(images)))
+    lines = 1 + max((text.count("\n") for text in titles), default=0)
+    figure, axes = _grid(len(images), columns, lines)
     for k, ax in enumerate(axes):
         ax.imshow(images[k].permute(1, 2, 0).numpy())
         if k < len(titles):
@@ -108,52 +130,271 @@ def confusion_matrix(labels: Tensor, predicted: Tensor, num_classes: int) -> Ten
     return torch.bincount(pairs, minlength=num_classes**2).view(num_classes, num_classes)
 
 
+def worst_mistakes(
+    images: Tensor,
+    labels: Tensor,
+    probabilities: Tensor,
+    class_names: Sequence[str],
+    count: int = 10,
+    title: str = "",
+) -> Figure:
+    """The pictures, of uint8 (N, 3, H, W), whose wrong answer has the highest probability.
+
+    Labels are (N,), probabilities (N, classes). Worst first; the answer stands above the truth.
+    """
+    certainty, predicted = probabilities.max(dim=1)
+    wrong = (predicted != labels).nonzero().flatten()
+    worst = wrong[certainty[wrong].argsort(descending=True, stable=True)][:count].tolist()
+    if not worst:
+        return _sentence(f"None of {len(labels):,} pictures is wrong.", title)
+    titles = [
+        f"{class_names[predicted[k]]} {certainty[k]:.1%}\ntruth: {class_names[labels[k]]}"
+        for k in worst
+    ]
+    return pictures(images[worst], titles, title, columns=5)
+
+
+def _sentence(text: str, title: str) -> Figure:
+    """What stands in place of a drawing when there is nothing to draw."""
+    ax = _axes(6, 1.2)
+    ax.set_axis_off()
+    ax.text(0.5, 0.5, text, ha="center", va="center", fontsize=10)
+    ax.set_title(title, fontsize=10)
+    return ax.figure
+
+
 # --- training -----------------------------------------------------------------------------------
 
 
-def training_curves(history: History, title: str = "") -> Figure:
-    """Loss (left) and accuracy (right) by epoch, on the training and the validation pictures."""
-    figure = Figure((7, 2.8), layout="constrained")
-    epochs = history.column("epoch")
+def training_curves(history: History | dict[str, History], title: str = "") -> Figure:
+    """Loss (left) and accuracy (right) by epoch, on the training and the validation pictures.
+
+    Several histories, by name, share the axes: solid is validation, dashed is training.
+    """
+    several = isinstance(history, dict)
+    figure = Figure((7, 3.2 if several else 2.8), layout="constrained")
     for ax, name in zip(figure.subplots(1, 2), ("loss", "accuracy")):
-        for part, colour, style in (("train", GREY, "o--"), ("validation", BLUE, "o-")):
-            ax.plot(epochs, history.column(f"{part}_{name}"), style, color=colour, ms=3, label=part)
-        ax.set_xlabel("epoch")
+        for each, part, label, colour, style in _curves(history):
+            values = each.column(f"{part}_{name}")
+            ax.plot(each.column("epoch"), values, style, color=colour, ms=4, label=label)
+        ax.set_xlabel("epoch (dashed: training pictures)" if several else "epoch")
         ax.set_ylabel("cross-entropy loss" if name == "loss" else "share of correct pictures")
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=0.3)
-        ax.legend()
+        if not several:
+            ax.legend()
+    if several:
+        _legend_below(figure, ax)
     figure.suptitle(title, fontsize=10)
     return figure
+
+
+def _curves(history: History | dict[str, History]) -> list[tuple[History, str, str, str, str]]:
+    """History, part, label, colour and style of each line; training lines come first."""
+    if isinstance(history, History):
+        names = ("train", GREY, "o--"), ("validation", BLUE, "o-")
+        return [(history, part, part, *style) for part, *style in names]
+    named = list(zip(history.items(), cycle(STYLES)))
+    training = [(each, "train", "", colour, "--") for (_, each), (colour, _) in named]
+    return training + [
+        (each, "validation", name, colour, f"{marker}-") for (name, each), (colour, marker) in named
+    ]
+
+
+def _legend_below(figure: Figure, ax: Axes) -> None:
+    handles, names = ax.get_legend_handles_labels()
+    columns = max(1, min(5, 85 // (6 + max(map(len, names), default=0))))
+    figure.legend(handles, names, loc="outside lower center", ncols=columns, fontsize=9)
 
 
 # --- inside a network ---------------------------------------------------------------------------
 
 
-def filters(weight: Tensor, title: str = "", columns: int = 8) -> Figure:
-    """First-layer kernels (out, in, k, k), each one scaled so that 0 is grey, for 3 input channels
-    in colour, otherwise one brown-green picture per kernel (its first input)."""
+def filters(weight: Tensor, title: str = "", columns: int = 8, most: int = 64) -> Figure:
+    """Kernels (out, in, k, k), each on a scale of its own in which 0 is the middle.
+
+    With 3 inputs they are colour pictures, otherwise the first input's weights are drawn, brown
+    below 0 and green above. Of more than `most` kernels the first are drawn, and the title says so.
+    """
     weight = weight.detach().cpu()
-    figure, axes = _grid(len(weight), min(columns, len(weight)))
+    figure, axes = _grid(min(len(weight), most), columns, 2)
+    colour = weight.shape[1] == 3
     for k, ax in enumerate(axes):
-        largest = weight[k].abs().max()
-        if weight.shape[1] == 3:
+        largest = weight[k].abs().max().clamp(min=1e-30)
+        if colour:
             ax.imshow((weight[k] / largest / 2 + 0.5).permute(1, 2, 0).numpy())
         else:
             ax.imshow(weight[k, 0].numpy(), cmap=WEIGHTS, vmin=-largest, vmax=largest)
         ax.set_title(f"{k}", fontsize=8)
+    scale = "grey" if colour else "white; brown is below, green above"
+    figure.supxlabel(f"each kernel has its own scale, in which 0 is {scale}", fontsize=9)
+    figure.suptitle(_limited(title, len(axes), len(weight)), fontsize=10)
+    return figure
+
+
+def feature_maps(maps: Tensor, title: str = "", columns: int = 8, most: int = 64) -> Figure:
+    """The maps (channels, height, width) of one picture, red above 0 and blue below, one scale.
+
+    Of more than `most` maps the first are drawn, and the title says so.
+    """
+    maps = maps.detach().cpu()
+    figure, axes = _grid(min(len(maps), most), columns)
+    largest = maps[:most].abs().max().clamp(min=1e-30)
+    for k, ax in enumerate(axes):
+        drawn = ax.imshow(maps[k].numpy(), cmap=ACTIVATIONS, vmin=-largest, vmax=largest)
+        ax.set_title(f"{k}", fontsize=8)
+    bar = figure.colorbar(drawn, ax=figure.axes, label="activation", fraction=0.03, aspect=25)
+    bar.ax.tick_params(labelsize=8)
+    figure.suptitle(_limited(title, len(axes), len(maps)), fontsize=10)
+    return figure
+
+
+def _limited(title: str, drawn: int, there_are: int) -> str:
+    if drawn == there_are:
+        return title
+    return f"{title} (the first {drawn} of {there_are:,})".strip()
+
+
+def by_depth(statistics: dict[str, Sequence[LayerStatistics]], title: str = "") -> Figure:
+    """Signal (left) and gradient (right) by layer, a line for each network, on log axes.
+
+    What is 0 or not a finite number has no place there and is left out.
+    """
+    figure = Figure((7, 3.4), layout="constrained")
+    quantities = {
+        "spread": "spread of a unit over the pictures",
+        "gradient": "|gradient of the loss| / |weights|",
+    }
+    for ax, (quantity, label) in zip(figure.subplots(1, 2), quantities.items()):
+        for (name, layers), (colour, marker) in zip(statistics.items(), cycle(STYLES)):
+            values = [getattr(layer, quantity) for layer in layers]
+            values = [value if 0 < value < inf else nan for value in values]
+            numbers = range(1, len(values) + 1)
+            ax.plot(numbers, values, f"{marker}-", color=colour, ms=4, linewidth=1.2, label=name)
+        ax.set_yscale("log")
+        ax.set_xlabel("layer with weights, from the picture on")
+        ax.set_ylabel(label)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.grid(alpha=0.3)
+    _legend_below(figure, ax)
     figure.suptitle(title, fontsize=10)
     return figure
 
 
-def feature_maps(maps: Tensor, title: str = "", columns: int = 8) -> Figure:
-    """The maps (channels, height, width) of one picture, red above 0 and blue below, one scale."""
-    maps = maps.detach().cpu()
-    figure, axes = _grid(len(maps), min(columns, len(maps)))
-    largest = maps.abs().max()
-    for k, ax in enumerate(axes):
-        ax.imshow(maps[k].numpy(), cmap=ACTIVATIONS, vmin=-largest, vmax=largest)
-        ax.set_title(f"{k}", fontsize=8)
+def occlusion(image: Tensor, falls: dict[str, Tensor], title: str = "") -> Figure:
+    """A picture, uint8 (3, H, W), and by name how far a probability falls when a part is covered.
+
+    Falls are (rows, columns), -1 to 1, as `inside.occlusion` measures them, all on one scale.
+    """
+    largest = max(0.01, *(float(fall.abs().max()) for fall in falls.values()))
+    colours = colormaps[ACTIVATIONS](torch.linspace(0, 1, 257).numpy())
+    colours[:, 3] = torch.linspace(-0.9, 0.9, 257).abs().numpy()
+    limits = (-largest, largest)
+    figure = _over_picture(image, falls, colours, limits, "fall of the probability", title)
+    figure.axes[-1].yaxis.set_major_formatter(PercentFormatter(1))
+    return figure
+
+
+def grad_cam(image: Tensor, heats: dict[str, Tensor], title: str = "") -> Figure:
+    """A picture, uint8 (3, H, W), and by name what in it speaks for a class, in orange.
+
+    Heats are (h, w), as `inside.grad_cam` measures them, each divided by its largest value; they
+    are stretched over the whole picture, whatever the layer's padding was.
+    """
+    shares = {name: heat / heat.max().clamp(min=1e-30) for name, heat in heats.items()}
+    colours = torch.tensor(to_rgba(SCORES)).repeat(257, 1)
+    colours[:, 3] = torch.linspace(0, 0.9, 257)
+    return _over_picture(image, shares, colours.numpy(), (0, 1), "share of the largest", title)
+
+
+def _over_picture(
+    image: Tensor,
+    maps: dict[str, Tensor],
+    colours: np.ndarray,
+    limits: tuple[float, float],
+    meaning: str,
+    title: str,
+) -> Figure:
+    """The picture itself, then each map stretched over it in grey, and the scale of all maps."""
+    lines = 1 + max(name.count("\n") for name in maps)
+    figure, axes = _grid(1 + len(maps), 4, lines, 1.75)
+    axes[0].imshow(image.permute(1, 2, 0).numpy())
+    axes[0].set_title("the picture", fontsize=8)
+    # Lighter than it is, for a colour on black is not seen.
+    grey = 0.35 + 0.65 * image.float().mean(dim=0) / 255
+    for ax, (name, each) in zip(axes[1:], maps.items()):
+        stretched = F.interpolate(each[None, None].float(), image.shape[1:], mode="bilinear")[0, 0]
+        ax.imshow(grey.numpy(), cmap="gray", vmin=0, vmax=1)
+        drawn = ax.imshow(stretched.numpy(), cmap=ListedColormap(colours))
+        drawn.set_clim(*limits)
+        ax.set_title(name, fontsize=8)
+    bar = figure.colorbar(drawn, ax=figure.axes, label=meaning, fraction=0.05, shrink=0.85)
+    bar.ax.tick_params(labelsize=8)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def embedding(
+    features: Tensor | dict[str, Tensor],
+    labels: Tensor,
+    class_names: Sequence[str],
+    title: str = "",
+) -> Figure:
+    """Features (N, ...) in the two directions in which they differ most, a point for each picture
+    and a large one in the middle of each class.
+
+    Labels are (N,). Features of several layers, by name, are drawn side by side.
+    """
+    panels = features if isinstance(features, dict) else {"": features}
+    figure = Figure((max(7, 3.5 * len(panels)), 4.2), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False).flat
+    for ax, (name, each) in zip(axes, panels.items()):
+        points, shares = principal_axes(each)
+        for k, (class_name, (colour, marker)) in enumerate(zip(class_names, cycle(STYLES))):
+            own = points[labels == k].numpy()
+            if len(own) == 0:
+                continue
+            ax.scatter(*own.T, s=12, color=colour, marker=marker, linewidths=0, alpha=0.5)
+            ax.scatter(*own.mean(axis=0), s=90, color=colour, marker=marker, linewidths=1.2,
+                       edgecolors="black", zorder=3, label=class_name)  # fmt: skip
+        ax.set_xlabel(f"1st direction: {shares[0]:.0%} of the variance")
+        ax.set_ylabel(f"2nd direction: {shares[1]:.0%} of the variance")
+        ax.set_xticks([])
+        ax.set_yticks([])
+        ax.set_title(name, fontsize=9)
+    _legend_below(figure, ax)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def dead_taps(record: Record, names: Sequence[str] = (), title: str = "") -> Figure:
+    """The kernels of the layers called `names`, a square for each tap, blue if it meets a pixel.
+
+    A grey tap lies on padding wherever the window stands: it is dead, its weights never learn.
+    Without `names` it draws each layer that has one. The line below counts those of all layers.
+    Raises ValueError for a layer without a window, and KeyError for a name that is not there.
+    """
+    rows = [record[name] for name in names] or [row for row in record if row.live < 1]
+    kernels = [live_taps(row) for row in rows]
+    if not rows:
+        return _sentence("Every tap of every kernel meets a pixel.", title)
+    figure, axes = _grid(len(rows), 5, 6)
+    side = max(max(live.shape) for live in kernels)
+    for ax, row, live in zip(axes, rows, kernels):
+        ax.pcolormesh(live.numpy(), cmap=ListedColormap(["#D0D0D0", BLUE]), vmin=0, vmax=1,
+                      edgecolors="white", linewidth=1)  # fmt: skip
+        height, width = live.shape
+        ax.set_xlim((width - side) / 2, (width + side) / 2)
+        ax.set_ylim((height + side) / 2, (height - side) / 2)
+        ax.set_aspect("equal")
+        first, *rest = row.name.split(".")[-3:]
+        name = "\n".join(filter(None, [first, ".".join(rest)]))
+        ax.set_title(f"{name}\n{int(live.sum())} of {live.numel()} taps", fontsize=8)
+    figure.supxlabel(
+        f"blue meets pixels, grey meets only padding\n{record.dead:,} of {record.parameters:,}"
+        f" parameters ({record.dead / record.parameters:.1%}) are dead",
+        fontsize=9,
+    )
     figure.suptitle(title, fontsize=10)
     return figure
 

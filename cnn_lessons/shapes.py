@@ -142,8 +142,8 @@ class Record:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, key: int | str) -> Row:
-        return self.rows[key if isinstance(key, int) else self.number(key)]
+    def __getitem__(self, key: int | slice | str) -> Row | list[Row]:
+        return self.rows[self.number(key) if isinstance(key, str) else key]
 
     def number(self, name: str) -> int:
         """The number of the row with this name; KeyError lists the names there are."""
@@ -305,10 +305,10 @@ class _Recorder(TorchFunctionMode):
         # that a shortcut around this layer is not taken for a way through it.
         if any(output is tensor for tensor in inputs) and not _is_in_place(module):
             output = output.view_as(output)
-        call = self.running.pop()[1]
         flops = self.flops.get_total_flops() - self.flops_at_entry
         parameters = [p for p in module.parameters() if self.is_new(p)]
-        self.add(call, module, inputs, output, flops, parameters)
+        self.add(self.running[-1][1], module, inputs, output, flops, parameters)
+        self.running.pop()  # not before: what we do in between is no step of the network
         return output
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
@@ -323,7 +323,9 @@ class _Recorder(TorchFunctionMode):
         if sources and _tensors(output):
             flops = self.flops.get_total_flops() - before
             step = _Function(function, args, kwargs)
-            name = ".".join([*filter(None, [self.path()[-1]] if self.running else []), step.name])
+            name = ".".join(
+                [*filter(None, [self.running[-1][1]] if self.running else []), step.name]
+            )
             parameters = [p for p in _tensors((args, kwargs)) if self.is_new(p)]
             self.add(self.call_name(name), step, (args, kwargs), output, flops, parameters, sources)
         return output
@@ -333,9 +335,6 @@ class _Recorder(TorchFunctionMode):
         new = isinstance(tensor, nn.Parameter) and id(tensor) not in self.counted
         self.counted.add(id(tensor))
         return new
-
-    def path(self) -> list[str]:
-        return [call for _, call in self.running]
 
     def sources_of(self, inputs: object) -> list[tuple[int, Tensor]]:
         return [(self.made[t], t) for t in _tensors(inputs) if t in self.made]
@@ -366,7 +365,7 @@ class _Recorder(TorchFunctionMode):
                 weights=0 if k else sum(p.numel() for p in weights),
                 groups=getattr(step, "groups", 1),
                 memory=self.memory_of(result, [t for _, t in known]),
-                path=tuple(filter(None, self.path())),
+                path=tuple(call for module, call in self.running if call and not _is_leaf(module)),
             )  # fmt: skip
             self.made[result] = len(self.rows)
             self.rows.append(row)

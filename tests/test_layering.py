@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "cnn_lessons"
-LOWER = {"shapes", "training", "data"}  # what happens to tensors
+LOWER = {"shapes", "training", "data", "inside"}  # what happens to tensors
 UPPER = {"stepper", "widgets", "diagrams", "plots", "checks"}  # what a learner sees and touches
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -1,12 +1,16 @@
 """The figures: what they draw is what they were given, and every picture is really drawn."""
 
+from math import nan
+
 import pytest
 import torch
 
 from cnn_lessons import plots
+from cnn_lessons.inside import LayerStatistics
 from cnn_lessons.models import LeNet5, LeNet5Original
 from cnn_lessons.shapes import record
 from cnn_lessons.training import Epoch, History
+from tests.networks import build_on_meta
 
 NAMES = [f"class {k}" for k in range(10)]
 IMAGES = torch.arange(6 * 3 * 4 * 4, dtype=torch.uint8).view(6, 3, 4, 4)
@@ -71,6 +75,153 @@ def test_training_curves_show_the_history():
     assert plots.training_curves(History()).axes  # stopped before the first epoch was finished
 
 
+def test_several_histories_stand_in_one_figure_solid_for_validation():
+    histories = {
+        name: History([Epoch(k, rate / k, 0.1 * k, 2 / k, 0.2 * k, 1.0, 10.0) for k in (1, 2)])
+        for name, rate in (("ReLU", 3), ("none", 5))
+    }
+    figure = plots.training_curves(histories, "title")
+    loss = figure.axes[0]
+    assert [list(line.get_ydata()) for line in loss.lines[:2]] == [[3.0, 1.5], [5.0, 2.5]]
+    assert [line.get_linestyle() for line in loss.lines] == ["--", "--", "-", "-"]
+    assert len({line.get_color() for line in loss.lines}) == 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ReLU", "none"]
+
+
+def test_signal_and_gradient_by_depth_leave_out_what_a_log_axis_cannot_show():
+    layers = [
+        LayerStatistics("a", 2.0, 0.1),
+        LayerStatistics("b", 0.0, float("inf")),
+        LayerStatistics("c", 1e-9, float("nan")),
+    ]
+    spread, gradient = plots.by_depth({"plain": layers, "residual": layers[:1]}).axes
+    assert list(spread.lines[0].get_ydata()) == pytest.approx([2.0, nan, 1e-9], nan_ok=True)
+    assert list(gradient.lines[0].get_ydata()) == pytest.approx([0.1, nan, nan], nan_ok=True)
+    assert list(spread.lines[1].get_xdata()) == [1] and spread.get_yscale() == "log"
+
+
+def test_the_worst_mistake_is_the_surest_wrong_answer():
+    probabilities = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.05, 0.95], [0.6, 0.4], [0.3, 0.7]])
+    labels = torch.tensor([0, 1, 0, 1, 1])  # pictures 1, 2 and 3 are wrong
+    figure = plots.worst_mistakes(IMAGES, labels, probabilities, ["cat", "dog"], count=2)
+    assert [ax.get_title() for ax in figure.axes] == [
+        "dog 95.0%\ntruth: cat",
+        "cat 80.0%\ntruth: dog",
+    ]
+    assert (drawn(figure)[0] == IMAGES[2].permute(1, 2, 0).numpy()).all()
+    right = probabilities.argmax(dim=1)
+    assert texts(plots.worst_mistakes(IMAGES, right, probabilities, ["cat", "dog"])) == [
+        "None of 5 pictures is wrong."
+    ]
+
+
+@pytest.mark.parametrize("draw", [plots.filters, plots.feature_maps])
+def test_of_many_maps_the_first_are_drawn_and_the_title_says_so(draw):
+    figure = draw(torch.randn(70, 1, 3, 3) if draw is plots.filters else torch.randn(70, 3, 3), "C")
+    assert figure.get_suptitle() == "C (the first 64 of 70)"
+    assert len([ax for ax in figure.axes if ax.images]) == 64
+
+
+def test_heat_lies_where_it_was_measured():
+    image = torch.full((3, 8, 8), 128, dtype=torch.uint8)
+    heat = torch.zeros(4, 4)
+    heat[0, 3] = 0.2
+    cam = plots.grad_cam(image, {"one": heat, "two": 3 * heat}, "title")
+    for ax in cam.axes[1:3]:
+        over = ax.images[1].get_array()
+        assert over.argmax() == 7 and over[0, 7] == pytest.approx(1) and over[3:, :5].max() == 0
+    assert [ax.get_title() for ax in cam.axes[:3]] == ["the picture", "one", "two"]
+
+
+def test_falls_of_several_networks_share_one_scale_around_zero():
+    image = torch.zeros(3, 8, 8, dtype=torch.uint8)
+    figure = plots.occlusion(image, {"a": torch.full((4, 4), -0.5), "b": torch.zeros(4, 4)})
+    assert {ax.images[1].get_clim() for ax in figure.axes[1:3]} == {(-0.5, 0.5)}
+    transparent = figure.axes[2].images[1].cmap(0.5)[3]
+    assert transparent == 0  # nothing was measured: the picture alone is seen
+
+
+def test_the_embedding_has_a_colour_and_a_marker_for_each_class():
+    labels = torch.arange(50) % 10
+    features = torch.nn.functional.one_hot(labels, 10) + 0.01 * torch.randn(50, 10)
+    figure = plots.embedding({"pixels": torch.randn(50, 3, 4, 4), "last": features}, labels, NAMES)
+    pixels, last = figure.axes
+    assert len(last.collections) == 20 and len(pixels.collections[0].get_offsets()) == 5
+    assert "of the variance" in last.get_xlabel() and last.get_title() == "last"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == NAMES
+    styles = {(colour, marker) for colour, marker in plots.STYLES}
+    assert len({c for c, _ in styles}) == len({m for _, m in styles}) == 10
+
+
+def test_dead_taps_of_the_articles_resnet():
+    """Its fourth block reads maps of 2×2 with a stride of 2, then maps of 1×1."""
+    figure = plots.dead_taps(record(build_on_meta("resnet_article"), (3, 32, 32)))
+    first, second = (ax.collections[0].get_array() for ax in figure.axes)
+    assert first.tolist() == [[0, 0, 0], [0, 1, 1], [0, 1, 1]]
+    assert second.tolist() == [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
+    assert figure.axes[0].get_title() == "block4\nconv1\n4 of 9 taps"
+    assert "3,407,872 of 7,497,418 parameters (45.5%) are dead" in figure.get_supxlabel()
+
+
+def test_dead_taps_of_chosen_layers_and_of_a_network_without_any():
+    table = record(LeNet5(), (3, 32, 32))
+    figure = plots.dead_taps(table, ["features.c1"])
+    assert figure.axes[0].get_title() == "features\nc1\n25 of 25 taps"
+    assert "0 of 62,006 parameters (0.0%) are dead" in figure.get_supxlabel()
+    assert texts(plots.dead_taps(table)) == ["Every tap of every kernel meets a pixel."]
+    with pytest.raises(ValueError, match=r"must have a window that slides; got classifier.c5"):
+        plots.dead_taps(table, ["classifier.c5"])
+
+
+def overlapping(figure):
+    """The pairs of texts that lie on one another once the figure is drawn."""
+    figure.draw_without_rendering()
+    shown = [*figure.texts, *(text for legend in figure.legends for text in legend.get_texts())]
+    for ax in figure.axes:
+        shown += [ax.title, *ax.texts] + [ax.xaxis.label, ax.yaxis.label] * ax.axison
+    shown = [text for text in shown if text.get_text()]
+    boxes = [(text.get_text(), text.get_window_extent()) for text in shown]
+    pairs = [(a, b) for k, a in enumerate(boxes) for b in boxes[k + 1 :]]
+    return [(a[0], b[0]) for a, b in pairs if a[1].overlaps(b[1])]
+
+
+WIDE = torch.zeros(3, 32, 32, dtype=torch.uint8)
+LONG = [f"automobile {k}" for k in range(10)]
+LAYERS = [LayerStatistics("a", 10.0**-k, 10.0**-k) for k in range(16)]
+FIGURES = {
+    "pictures": lambda: plots.pictures(WIDE.expand(20, 3, 32, 32), ["automobile"] * 20, "title"),
+    "worst_mistakes": lambda: plots.worst_mistakes(
+        WIDE.expand(10, 3, 32, 32),
+        torch.ones(10).long(),
+        torch.eye(10)[[0] * 10],
+        ["automobile"] * 10,
+        10,
+        "t",
+    ),
+    "filters": lambda: plots.filters(torch.randn(20, 3, 5, 5), "title"),
+    "feature_maps": lambda: plots.feature_maps(torch.randn(100, 5, 5), "title"),
+    "by_depth": lambda: plots.by_depth({name: LAYERS for name in LONG[:6]}, "title"),
+    "occlusion": lambda: plots.occlusion(
+        WIDE, {f"LeNet-5\n{name}": torch.rand(8, 8) for name in LONG[:5]}, "title"
+    ),
+    "grad_cam": lambda: plots.grad_cam(WIDE, {"automobile": torch.rand(8, 8)}, "title"),
+    "embedding": lambda: plots.embedding(torch.rand(20, 5), torch.arange(20) % 10, LONG, "title"),
+    "dead_taps": lambda: plots.dead_taps(
+        record(build_on_meta("googlenet_article"), (3, 32, 32)), title="title"
+    ),
+    "one_dead_layer": lambda: plots.dead_taps(
+        record(LeNet5(), (3, 32, 32)), ["features.c1"], "title"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_two_texts_overlap_and_the_page_is_wide_enough(name):
+    figure = FIGURES[name]()
+    assert overlapping(figure) == []
+    assert figure.get_figwidth() <= 7
+
+
 def test_connections_show_the_table():
     reads = LeNet5Original().c3.reads
     assert (drawn(plots.connections(reads))[0] == reads.T.numpy()).all()
@@ -95,3 +246,9 @@ def test_show_gives_the_picture_and_its_text_twin(monkeypatch):
     assert bundle["text/plain"] == "Six small pictures." and len(bundle["image/png"]) > 100
     assert options["metadata"]["image/png"]["alt"] == "Six small pictures."
     assert shown[1][0][0]["text/markdown"] == "*Six small pictures.*"
+
+
+@pytest.mark.parametrize("text", ["", " ", "No full stop", "Two maps. Three more."])
+def test_show_refuses_a_text_that_is_not_one_sentence(text):
+    with pytest.raises(ValueError, match="text must be one sentence with its full stop; got"):
+        plots.show(plots.pictures(IMAGES), text)

@@ -1,0 +1,247 @@
+"""What goes on inside a network: measured, not drawn.
+
+Every function runs the model in evaluation mode and leaves it as it was, also after an error: its
+modes, its buffers, its gradients, its hooks. Images come normalised, float, on the model's own
+device; what is measured comes back on the CPU.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from math import ceil
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def features_of(model: nn.Module, images: Tensor, name: str, batch_size: int = 256) -> Tensor:
+    """The output (N, ...) of the layer called `name` for images (N, C, H, W).
+
+    Names are those of `shapes.record` and of `model.named_modules()`. A layer that runs more than
+    once gives its last output.
+    Raises ValueError for a name that the model has not, for a layer that did not run, for one whose
+    output is not a tensor, and for images that are not normalised.
+    """
+    _check_images(images, "images", 4)
+    with torch.no_grad(), _left_as_it_was(model), _outputs_of(model, [name]) as outputs:
+        parts = []
+        for batch in images.split(batch_size):
+            model(batch)
+            parts.append(_output(outputs, name).cpu())
+    return torch.cat(parts)
+
+
+def occlusion(
+    model: nn.Module,
+    image: Tensor,
+    label: int,
+    size: int = 8,
+    stride: int = 2,
+    batch_size: int = 128,
+) -> Tensor:
+    """How far the probability of class `label` falls when a part of the picture is covered.
+
+    After Zeiler & Fergus 2013 (arXiv:1311.2901), Figure 7. The picture (C, H, W) is cut into blocks
+    of `stride` by `stride` pixels. The result (ceil(H / stride), ceil(W / stride)) has for each
+    block the fall, -1 to 1, when a square of `size` pixels around the block is set to 0, the mean
+    colour. Below 0 the probability rises: what was covered spoke against the class.
+    Raises ValueError for a size, stride or label that does not fit, and for an image that is not
+    normalised.
+    """
+    _check_images(image, "image", 3)
+    for setting, value in (("size", size), ("stride", stride)):
+        if not 1 <= value <= min(image.shape[1:]):
+            raise ValueError(f"{setting} must be 1 to {min(image.shape[1:])} pixels; got {value}")
+    rows, columns = (ceil(pixels / stride) for pixels in image.shape[1:])
+    first = stride // 2 - size // 2
+    tops, lefts = (range(first, first + n * stride, stride) for n in (rows, columns))
+    corners = [(top, left) for top in tops for left in lefts]
+    with torch.no_grad(), _left_as_it_was(model):
+        logits = model(image[None])
+        _check_label(label, logits)
+        before, after = logits.softmax(dim=1)[0, label], []
+        for k in range(0, len(corners), batch_size):
+            covered = [_covered(image, *corner, size) for corner in corners[k : k + batch_size]]
+            after.append(model(torch.stack(covered)).softmax(dim=1)[:, label])
+    return (before - torch.cat(after)).view(rows, columns).cpu()
+
+
+def _covered(image: Tensor, top: int, left: int, size: int) -> Tensor:
+    """A copy with a square of zeros, of which a part may lie outside."""
+    covered = image.clone()
+    covered[:, max(0, top) : max(0, top + size), max(0, left) : max(0, left + size)] = 0
+    return covered
+
+
+def grad_cam(model: nn.Module, image: Tensor, label: int, name: str) -> Tensor:
+    """Where the layer called `name` speaks for the class `label`: a map (h, w), 0 or more.
+
+    Grad-CAM of Selvaraju et al. 2017 (arXiv:1610.02391), equations 1 and 2: each map of the layer
+    counts as much as the mean gradient of the class's logit on it, the maps are added with these
+    weights, and what is below 0 is dropped. The picture is (C, H, W); h and w are the layer's.
+    Raises ValueError for a name or label that the model has not, for a layer whose output is not
+    maps or does not reach the logits, and for an image that is not normalised.
+    """
+    _check_images(image, "image", 3)
+    with torch.inference_mode(False), torch.enable_grad(), _left_as_it_was(model):
+        with _outputs_of(model, [name]) as outputs:
+            # With a gradient asked for at the input, a model with frozen weights has one too.
+            logits = model(image[None].clone().requires_grad_())
+        _check_label(label, logits)
+        maps = _output(outputs, name)
+        if maps.dim() != 4:
+            raise ValueError(f"name must be a layer with maps; {name!r} gives {tuple(maps.shape)}")
+        (gradient,) = torch.autograd.grad(logits[0, label], maps, allow_unused=True)
+    if gradient is None:
+        raise ValueError(f"name must be a layer that the logits depend on; got {name!r}")
+    weights = gradient.mean(dim=(2, 3), keepdim=True)
+    return (weights * maps.detach()).sum(dim=1)[0].relu().cpu()
+
+
+class LayerStatistics(NamedTuple):
+    """One layer's signal and gradient.
+
+    `spread` is the standard deviation of a unit's output from picture to picture, the root mean
+    square over the layer's units. `gradient` is |gradient of the loss| / |weights|, both Euclidean
+    norms over all weights of the layer: the relative step at a learning rate of 1.
+    """
+
+    name: str
+    spread: float
+    gradient: float
+
+
+def cross_entropy(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(model(images), labels)
+
+
+def depth_statistics(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    loss: Callable[[nn.Module, Tensor, Tensor], Tensor] = cross_entropy,
+) -> list[LayerStatistics]:
+    """Signal and gradient of each layer with weights, in the order in which they run.
+
+    One batch, images (N, C, H, W) and labels (N,), forward and back. Batch norm takes the batch's
+    own mean and variance, as in training; dropout is off. `loss` may be one with auxiliary heads.
+    Raises ValueError for fewer than 2 images, and for images that are not normalised.
+    """
+    _check_images(images, "images", 4)
+    if len(images) < 2:
+        raise ValueError(f"images must be 2 or more, for a spread; got {len(images)}")
+    layers = {n: m for n, m in model.named_modules() if getattr(m, "weight", None) is not None}
+    layers = {n: m for n, m in layers.items() if m.weight.dim() > 1 and m.weight.requires_grad}
+    with torch.inference_mode(False), torch.enable_grad(), _left_as_it_was(model):
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.train()
+        with _outputs_of(model, layers) as outputs:
+            value = loss(model, images.clone(), labels.clone())
+        weights = [layers[name].weight for name in outputs]
+        gradients = torch.autograd.grad(value, weights, allow_unused=True)
+    return [
+        LayerStatistics(name, _spread(output), _relative(gradient, weight))
+        for (name, output), weight, gradient in zip(outputs.items(), weights, gradients)
+    ]
+
+
+def _spread(output: Tensor) -> float:
+    return float(output.detach().double().var(dim=0).mean().sqrt())
+
+
+def _relative(gradient: Tensor | None, weight: Tensor) -> float:
+    return 0.0 if gradient is None else float(gradient.norm() / weight.detach().norm())
+
+
+def principal_axes(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Features (N, ...) in the two directions in which they differ most, and how much that is.
+
+    Returns the points (N, 2), in the units of the features, and the share (2,) of the variance on
+    each axis. The same features always give the same picture: the random start of
+    `torch.pca_lowrank` is seeded, and the largest entry of each direction is positive.
+    Raises ValueError for features of fewer than 3 pictures, or of fewer than 2 numbers each.
+    """
+    table = features.detach().cpu().float().flatten(1)
+    if len(table) < 3 or table.shape[1] < 2:
+        raise ValueError(
+            f"features must be (3 or more pictures, 2 or more numbers); got {tuple(features.shape)}"
+        )
+    table = table - table.mean(dim=0)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        _, strengths, directions = torch.pca_lowrank(
+            table, q=min(12, *table.shape), center=False, niter=4
+        )
+    directions = directions[:, :2]
+    largest = directions.gather(0, directions.abs().argmax(dim=0, keepdim=True))
+    shares = strengths[:2].square() / table.square().sum().clamp(min=1e-30)
+    return table @ (directions * largest.sign()), shares
+
+
+# --- how a model is watched ---------------------------------------------------------------------
+
+
+@contextmanager
+def _left_as_it_was(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside; afterwards each module's mode and each buffer as before."""
+    modes = {module: module.training for module in model.modules()}
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+
+
+@contextmanager
+def _outputs_of(model: nn.Module, names) -> Iterator[dict[str, object]]:
+    """What the layers called `names` give while the model runs, in the order in which they run."""
+    layers, outputs = dict(model.named_modules()), {}
+    for name in names:
+        if name not in layers:
+            near = get_close_matches(str(name), layers, n=6, cutoff=0.3)
+            raise ValueError(
+                f"name must be one of the model's layers, as shapes.record names them; got {name!r}"
+                + (f"; near it are: {', '.join(near)}" if near else "")
+            )
+
+    def watch(name: str):
+        def keep(module: nn.Module, inputs: tuple, output: object) -> object:
+            outputs[name] = output
+            # A copy goes on, so that a next layer that works in place does not change this one.
+            return output.clone() if isinstance(output, Tensor) else output
+
+        return keep
+
+    hooks = [layers[name].register_forward_hook(watch(name)) for name in names]
+    try:
+        yield outputs
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _output(outputs: dict[str, object], name: str) -> Tensor:
+    if not isinstance(outputs.get(name), Tensor):
+        what = "gives no tensor" if name in outputs else "did not run"
+        raise ValueError(f"name must be a layer that runs and gives a tensor; {name!r} {what}")
+    return outputs[name]
+
+
+def _check_images(images: Tensor, argument: str, dims: int) -> None:
+    axes = "(N, C, H, W)" if dims == 4 else "(C, H, W)"
+    if images.dim() != dims or not images.is_floating_point():
+        got = f"{tuple(images.shape)} {str(images.dtype).removeprefix('torch.')}"
+        raise ValueError(f"{argument} must be {axes}, float, normalised; got {got}")
+
+
+def _check_label(label: int, logits: Tensor) -> None:
+    if not 0 <= label < logits.shape[1]:
+        raise ValueError(f"label must be 0 to {logits.shape[1] - 1}; got {label}")
