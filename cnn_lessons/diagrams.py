@@ -254,22 +254,12 @@ def vgg_table(
         raise ValueError(f"column must be one of {', '.join(vgg.TABLE_1)}; got {column!r}")
     size = (3, input_size, input_size)
     records = [_on_meta(partial(VGG, c, num_classes, input_size), size) for c in vgg.TABLE_1]
-    columns = list(vgg.TABLE_1.values())
     layers = [sum(1 for row in each if row.macs) for each in records]
     rows = [["", *vgg.TABLE_1], ["layers with weights", *map(str, layers)]]
-    bold, rules = set(), {2}
-    for b, blocks in enumerate(zip(*columns)):
-        rules.add(len(rows))
-        for k in range(max(map(len, blocks))):
-            layer = [block[k] if k < len(block) else "" for block in blocks]
-            news = [c for c in range(1, len(layer)) if layer[c] not in ("", layer[c - 1])]
-            bold |= {(len(rows), c + 1) for c in news}
-            maps = records[0][f"features.conv{b + 1}_1"]
-            rows.append([f"block {b + 1}, {_side(maps)}" if k == 0 else "", *map(_vgg_cell, layer)])
-        rows.append([f"max pool, 2×2, stride 2: {_side(records[0][f'features.pool{b + 1}'])}"])
+    bold, rules = _vgg_blocks(records[0], rows)
     for fc in ("fc6", "fc7", "fc8"):
         rows.append([fc, *[f"FC-{each[f'classifier.{fc}'].output[1]}" for each in records]])
-    rules |= {len(rows)}
+    rules.add(len(rows))
     rows.append(["parameters", *[f"{each.parameters:,}" for each in records]])
     rows.append(["MACs", *[f"{each.macs:,}" for each in records]])
     ax = _table(rows, [1.6, *[1.35] * 6], title, bold, rules)
@@ -277,6 +267,21 @@ def vgg_table(
     mark = {"facecolor": CONVOLUTION, "edgecolor": BLUE, "linewidth": 2}
     _box(ax, left + 0.675, end / 2, (1.35, end), gid="chosen", zorder=0, **mark)
     return ax.figure
+
+
+def _vgg_blocks(record: Record, rows: list[list[str]]) -> tuple[set[tuple[int, int]], set[int]]:
+    """Add the rows of the five blocks; give the cells that are new and the first rows of blocks."""
+    bold, rules = set(), set()
+    for b, blocks in enumerate(zip(*vgg.TABLE_1.values()), start=1):
+        rules.add(len(rows))
+        for k in range(max(map(len, blocks))):
+            layer = [block[k] if k < len(block) else "" for block in blocks]
+            news = [c for c in range(1, len(layer)) if layer[c] not in ("", layer[c - 1])]
+            bold |= {(len(rows), c + 1) for c in news}
+            label = "" if k else f"block {b}, {_side(record[f'features.conv{b}_1'])}"
+            rows.append([label, *map(_vgg_cell, layer)])
+        rows.append([f"max pool, 2×2, stride 2: {_side(record[f'features.pool{b}'])}"])
+    return bold, rules
 
 
 def _vgg_cell(layer: tuple[int, int] | str) -> str:
@@ -584,12 +589,21 @@ def _connect(ax: Axes, plan: _Graph, places: dict, edge: tuple[int, int], a: Bbo
         start, end = max(a.y0, a.y1 - 0.05), b.y0 + 0.05
         points = [(a.x1, start), (right, start), (right, end), (b.x1, end)]
     else:
-        straight = [x for x in middles if max(a.x0, b.x0) <= x <= min(a.x1, b.x1)]
-        start, end = straight[:1] * 2 or (
-            min(max(x, box.x0), box.x1) for x, box in zip(middles[::-1], (a, b))
-        )
-        points = [(start, a.y1), (end, b.y0)]
+        points = _straight(a, b, joins=len(plan.sources[edge[1]]) > 1)
     _arrow(ax, points, f"arrow-{plan.rows[edge[0]].name}-{plan.rows[edge[1]].name}")
+
+
+def _straight(a: Bbox, b: Bbox, joins: bool) -> list[tuple[float, float]]:
+    """Straight down from `a` to `b`, or round one corner: beside `a`, or beside a join."""
+    middles = [(box.x0 + box.x1) / 2 for box in ((a, b) if joins else (b, a))]
+    for x in middles:
+        if max(a.x0, b.x0) <= x <= min(a.x1, b.x1):
+            return [(x, a.y1), (x, b.y0)]
+    if joins:
+        side = b.x1 if middles[0] > b.x1 else b.x0
+        return [(middles[0], a.y1), (middles[0], b.y0 + 0.05), (side, b.y0 + 0.05)]
+    side = a.x1 if middles[0] > a.x1 else a.x0
+    return [(side, a.y1 - 0.05), (middles[0], a.y1 - 0.05), (middles[0], b.y0)]
 
 
 class NaiveInception(nn.Module):

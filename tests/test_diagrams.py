@@ -1,6 +1,7 @@
 """The drawings and tables of networks, compared by structure and not by pixels."""
 
 import io
+from functools import cache
 from xml.etree import ElementTree
 
 import matplotlib
@@ -20,6 +21,7 @@ from cnn_lessons.shapes import Record, record
 from tests.networks import CASES, build_on_meta
 
 
+@cache
 def recorded(name: str) -> Record:
     return record(build_on_meta(name), CASES[name].size)
 
