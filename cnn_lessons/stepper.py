@@ -552,8 +552,8 @@ def _scores_html(shown: Step) -> str:
     if not shown.scores:
         return ""
     rows = "".join(
-        f'<tr><td style="text-align: left">{html.escape(name)}</td><td>{round(logit, 2) + 0:.2f}</td>'
-        f"<td>{probability:.1%}</td>"
+        f'<tr><td style="text-align: left">{html.escape(name)}</td>'
+        f"<td>{round(logit, 2) + 0:.2f}</td><td>{probability:.1%}</td>"
         f'<td style="text-align: left"><div style="background: {plots.SCORES}; height: 10px; '
         f'width: {160 * probability:.0f}px"></div></td></tr>'
         for name, logit, probability in shown.scores
