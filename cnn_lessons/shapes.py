@@ -653,12 +653,15 @@ def _text_table(record: Record) -> str:
     room = WIDTH - sum(widths[1:]) - 2 * (len(widths) - 1)
     if widths[0] > room:
         lines = _under_their_blocks(record, lines)
-    widths[0] = min(max(len(line[0]) for line in lines if len(line) > 1), room)
+    widths[0] = max(len(line[0]) for line in lines if len(line) > 1)
+    widths[1] = max(8, widths[1] - max(0, widths[0] - room))
+    widths[0] = min(widths[0], WIDTH - sum(widths[1:]) - 2 * (len(widths) - 1))
 
     def text(line: tuple[str, ...]) -> str:
         if len(line) == 1:
             return _cut(line[0], WIDTH)
-        cells = zip(heading, (_cut(line[0], widths[0]), *line[1:]), widths)
+        cut = (_cut(line[0], widths[0]), _cut(line[1], widths[1], at_the_end=True), *line[2:])
+        cells = zip(heading, cut, widths)
         return "  ".join(c.ljust(w) if h in WORDS else c.rjust(w) for h, c, w in cells).rstrip()
 
     head, *body, total = map(text, [heading, *lines])
@@ -666,8 +669,10 @@ def _text_table(record: Record) -> str:
     return "\n".join([head, rule, *body, rule, total])
 
 
-def _cut(name: str, width: int) -> str:
-    return name if len(name) <= width else "…" + name[1 - width :]
+def _cut(text: str, width: int, at_the_end: bool = False) -> str:
+    if len(text) <= width:
+        return text
+    return text[: width - 1] + "…" if at_the_end else "…" + text[1 - width :]
 
 
 def _under_their_blocks(record: Record, lines: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
