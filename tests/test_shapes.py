@@ -348,7 +348,7 @@ class Functional(nn.Module):
         self.conv = nn.Conv2d(1, 2, 3, bias=False)
 
     def forward(self, images):
-        maps = nn.functional.pad(images, (2, 2, 1, 1))
+        maps = nn.functional.pad(images, (2, 0, 1, 1))
         maps = nn.functional.conv2d(maps, self.conv.weight, stride=2)
         maps = nn.functional.avg_pool2d(maps, 3, stride=1, padding=1)
         return torch.cat([nn.functional.avg_pool2d(maps, 2), maps[:, :, :18:2, :18:2]], dim=1)
