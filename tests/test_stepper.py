@@ -1,0 +1,290 @@
+"""The stepper: every sentence and pixel of a step is what the network did."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from torch import nn
+
+from cnn_lessons import plots
+from cnn_lessons.models import GoogLeNet, GoogLeNetCIFAR, LeNet5, LeNet5Original, ResNet
+from cnn_lessons.shapes import ShapeError, record
+from cnn_lessons.stepper import Stepper, branch_lines, film_strip, step, step_html, table_lines
+
+NAMES = [f"class {k}" for k in range(10)]
+PICTURES = torch.randint(0, 256, (3, 3, 32, 32), generator=torch.Generator().manual_seed(0)).byte()
+IMAGES = PICTURES.float() / 127.5 - 1
+
+
+@pytest.fixture
+def lenet():
+    torch.manual_seed(0)
+    return LeNet5()
+
+
+@pytest.fixture
+def panel(lenet):
+    return Stepper(lenet, IMAGES, PICTURES, torch.tensor([3, 5, 7]), NAMES)
+
+
+def facts(model, size, name):
+    recorded = record(model, size)
+    return dict(step(recorded, recorded.number(name)).facts)
+
+
+# --- the arithmetic -----------------------------------------------------------------------------
+
+
+def test_the_arithmetic_of_a_convolution_is_shown_with_its_numbers():
+    shown = facts(LeNet5(), (3, 32, 32), "features.c3")
+    assert shown["Output"].startswith("floor((14 + 2·0 − 5) / 1) + 1 = 10")
+    assert shown["Parameters"] == "16 kernels of 6·5·5 weights + 16 biases = 2,416"
+    assert shown["MACs"] == "16·10·10 numbers, each 6·5·5: 240,000"
+    assert shown["Sees"].startswith("14×14 pixels of the input; the first view")
+    assert shown["Reads"] == "step 1 (features.s2)"
+
+
+@pytest.mark.parametrize(
+    ("layer", "size", "formula"),
+    [
+        (nn.Conv2d(3, 4, 3, stride=2, padding=1), (3, 9, 9), "floor((9 + 2·1 − 3) / 2) + 1 = 5"),
+        (nn.Conv2d(3, 4, 3, dilation=2), (3, 9, 9), "floor((9 + 2·0 − 2·(3 − 1) − 1) / 1) + 1 = 5"),
+        (nn.MaxPool2d(3, 2, ceil_mode=True), (3, 8, 8), "ceil((8 + 2·0 − 3) / 2) + 1 = 4"),
+        (nn.Conv2d(3, 4, (3, 1)), (3, 9, 9), "height floor((9 + 2·0 − 3) / 1) + 1 = 7; width"),
+    ],
+    ids=["stride", "dilation", "ceil", "two sizes"],
+)
+def test_the_size_formula_gives_the_size(layer, size, formula):
+    recorded = record(layer, size)
+    shown = dict(step(recorded, 0).facts)["Output"]
+    assert shown.startswith(formula)
+    for text, result in re.findall(r"((?:floor|ceil)\(.*?\) \+ 1) = (\d+)", shown):
+        value = eval(text.replace("·", "*").replace("−", "-"), {"floor": np.floor, "ceil": np.ceil})
+        assert value == int(result)
+
+
+@pytest.mark.parametrize(
+    ("build", "size"),
+    [(LeNet5, 32), (GoogLeNetCIFAR, 32), (lambda: ResNet(18), 64), (lambda: GoogLeNet(), 224)],
+)
+def test_every_product_in_the_arithmetic_comes_out(build, size):
+    """Parameters and MACs are shown as a product with its result, for each layer that has some."""
+    with torch.device("meta"):
+        recorded = record(build(), (3, size, size))
+    for number, row in enumerate(recorded):
+        shown = dict(step(recorded, number).facts)
+        assert ("MACs" in shown) == (row.macs > 0)
+        if row.macs:
+            product, result = re.fullmatch(r"(.*): ([\d,]+)", shown["MACs"]).groups()
+            factors = [int(n) for n in re.findall(r"\d+", product)]
+            assert np.prod(factors, dtype=object) == row.macs == int(result.replace(",", ""))
+        if row.weights:
+            assert shown["Parameters"].endswith(f"= {row.parameters:,}")
+
+
+def test_branches_and_shortcuts_say_what_they_read():
+    shown = facts(ResNet(18), (3, 64, 64), "conv3_x.0.add")
+    assert " and " in shown["Reads"] and "element by element" in shown["Output"]
+    shown = facts(GoogLeNetCIFAR(), (3, 32, 32), "features.inception_3a.cat")
+    assert shown["Output"] == "64 + 128 + 32 + 32 = 256 channels of 4×4"
+    assert shown["Sees"].startswith("59×59 pixels of the input, which is more than there are")
+
+
+def test_dead_weights_are_told():
+    shown = facts(GoogLeNetCIFAR(), (3, 32, 32), "features.inception_5a.branch5x5.conv")
+    assert shown["Dead"] == "98,304 of 102,400 weights only ever meet padding"
+
+
+# --- branches as lines --------------------------------------------------------------------------
+
+
+def test_a_chain_is_one_line_of_dots():
+    assert set(branch_lines(record(LeNet5(), (3, 32, 32)))) == {"●"}
+
+
+def test_the_lines_of_an_inception_module():
+    recorded = record(GoogLeNetCIFAR(), (3, 32, 32))
+    lines = dict(zip((row.name for row in recorded), branch_lines(recorded)))
+    module = "features.inception_3a"
+    assert lines[f"{module}.branch1x1.conv"] == "├─●"
+    assert lines[f"{module}.branch3x3.reduce"] == "├─┼─●"
+    assert lines[f"{module}.branch5x5.conv"] == "│ │ │ ●"
+    assert lines[f"{module}.branch_pool.pool"] == "● │ │ │"
+    assert lines[f"{module}.cat"] == "●─┴─┴─╯"
+
+
+@pytest.mark.parametrize("name", ["densenet121", "shufflenet_v2_x1_0", "mobilenet_v3_small"])
+def test_every_row_has_one_dot_and_ends_in_one_line(name):
+    with torch.device("meta"):
+        recorded = record(torchvision.models.get_model(name), (3, 64, 64))
+    lines = branch_lines(recorded)
+    assert all(line.count("●") == 1 for line in lines)
+    assert lines[-1].strip() == "●"
+
+
+def test_the_lines_of_the_list_have_one_width():
+    heading, lines = table_lines(record(GoogLeNetCIFAR(), (3, 32, 32)))
+    assert {len(line) for line in lines} == {len(heading)} and " " not in heading
+    assert "5,983,802" not in lines[0] and lines[0].endswith("9,472")
+
+
+# --- pixels -------------------------------------------------------------------------------------
+
+
+def test_the_maps_are_those_of_the_network_in_its_colours(lenet):
+    recorded = record(lenet, IMAGES[:1], keep=True)
+    shown = step(recorded, 0, lenet, channel=2)
+    maps = lenet.features.c1(IMAGES[:1])[0].detach()
+    share = maps[2] / maps.abs().max() / 2 + 0.5
+    expected = plots.colormaps[plots.ACTIVATIONS](share.numpy(), bytes=True)[..., :3]
+    assert (shown.one_map == expected).all()
+    assert shown.maps.shape == (2 * 28 + 1, 3 * 28 + 2, 3)
+    assert (shown.maps[:28, 58:86] == expected).all()
+
+
+def test_a_map_of_nought_is_white_and_signs_have_their_colours():
+    class Signs(nn.Module):
+        def forward(self, images):
+            return torch.cat([images, -images, 0 * images], dim=1)
+
+    recorded = record(Signs(), torch.ones(1, 1, 30, 30), keep=True)
+    maps = step(recorded, len(recorded) - 1).maps
+    red, blue, nought = maps[5, 5], maps[5, 40], maps[40, 5]
+    assert red[0] > red[2] and blue[2] > blue[0] and nought.min() > 240
+
+
+def test_the_kernel_of_the_chosen_map_is_shown(lenet):
+    recorded = record(lenet, IMAGES[:1], keep=True)
+    shown = step(recorded, 2, lenet, channel=3)  # c3 reads six maps: a grid of three by two
+    scale = 24 // 5
+    assert shown.kernel.shape == (2 * 5 * scale + 1, 3 * 5 * scale + 2, 3)
+    assert step(recorded, 1, lenet).kernel is None  # a pool has none
+
+
+def test_the_view_of_the_middle_unit_is_framed_on_the_picture(lenet):
+    recorded = record(lenet, IMAGES[:1], keep=True)
+    black = np.zeros((32, 32, 3), np.uint8)
+    framed = (step(recorded, 2, picture=black).picture == (230, 159, 0)).all(axis=2)
+    rows, columns = framed.any(axis=1).nonzero()[0], framed.any(axis=0).nonzero()[0]
+    first, scale = 5 * 2, 7  # unit 5 of c3 is five strides of 2 from the edge and sees 14 pixels
+    assert (rows.min(), rows.max()) == (first * scale + 1, (first + 14) * scale - 2)
+    assert (columns.min(), columns.max()) == (rows.min(), rows.max())
+
+
+def test_large_and_many_maps_are_reduced_and_said_so():
+    recorded = record(nn.Conv2d(3, 100, 1), torch.zeros(1, 3, 224, 224), keep=True)
+    shown = step(recorded, 0)
+    assert shown.maps.shape == (8 * 48 + 7, 8 * 48 + 7, 3)
+    assert "the first 64 of 100 maps of 224×224" in shown.text
+
+
+def test_the_last_steps_show_logits_and_probabilities(lenet):
+    recorded = record(lenet, IMAGES[:1], keep=True)
+    logits = lenet.eval()(IMAGES[:1])[0].detach()
+    shown = step(recorded, len(recorded) - 1, class_names=NAMES)
+    names, values, probabilities = zip(*shown.scores)
+    assert values == tuple(sorted(values, reverse=True)) and sum(probabilities) == pytest.approx(1)
+    assert names[0] == NAMES[logits.argmax()] and values[0] == pytest.approx(logits.max().item())
+    assert step(recorded, len(recorded) - 2).scores == ()
+
+
+def test_a_record_without_outputs_still_has_its_arithmetic():
+    shown = step(record(LeNet5(), (3, 32, 32)), 0)
+    assert shown.maps is None and shown.scores == () and shown.facts
+
+
+def test_a_number_outside_the_record_is_refused():
+    with pytest.raises(ValueError, match="number must be from 0 to 9; got 10"):
+        step(record(LeNet5(), (3, 32, 32)), 10)
+
+
+# --- the panel ----------------------------------------------------------------------------------
+
+
+def test_stepping_marks_the_row_and_changes_what_is_shown(panel):
+    seen = set()
+    for number in range(len(panel.record)):
+        panel.number.value = number
+        assert f"<b>{number}: {panel.record[number].name}</b>" in panel.details.value
+        assert panel.details.value == step_html(panel.step(), panel.channel.value)
+        seen.add(panel.details.value)
+    assert len(seen) == len(panel.record)
+
+
+def test_the_ends_stop_and_the_buttons_move(panel):
+    forth = next(w for w in panel.children[0].children if w.description == "Next ▶")
+    back = next(w for w in panel.children[0].children if w.description == "◀ Previous")
+    back.click()
+    assert panel.number.value == 0
+    for _ in range(len(panel.record) + 3):
+        forth.click()
+    assert panel.number.value == len(panel.record) - 1
+
+
+def test_another_picture_and_another_map_are_shown(panel):
+    first = panel.details.value
+    panel.channel.value = 4
+    other_map = panel.details.value
+    panel.picture.value = 2
+    assert len({first, other_map, panel.details.value}) == 3
+    assert panel.record.outputs[0].shape == (1, 6, 28, 28)
+    panel.number.value = 2
+    panel.channel.value = 15
+    panel.number.value = 0  # only six maps: the last one is taken
+    assert panel.channel.value == 5 and panel.channel.max == 5
+
+
+def test_each_picture_of_a_step_has_its_text(panel):
+    tags = re.findall(r"<img [^>]*>", panel.details.value)
+    assert len(tags) == 4 and all(re.search(r'alt="[^"]+"', tag) for tag in tags)
+    data = re.search(r"base64,([^\"]+)", tags[1]).group(1)
+    pixels = np.array(Image.open(io.BytesIO(base64.b64decode(data))))
+    assert (pixels == panel.step().maps).all()
+    assert 'aria-live="polite"' in panel.details.value
+
+
+def test_all_controls_are_named(panel):
+    controls = [w for w in panel.children[0].children if hasattr(w, "description")]
+    named = {w.description for w in controls if w.description}
+    assert {"◀ Previous", "Next ▶", "Step", "Picture", "Map"} <= named
+
+
+def test_without_a_kernel_the_table_and_the_strip_stay(panel):
+    bundle = panel._repr_mimebundle_()
+    assert set(bundle) == {
+        "application/vnd.jupyter.widget-view+json",
+        "text/html",
+        "text/plain",
+    }
+    assert bundle["text/html"] == record(LeNet5(), (3, 32, 32))._repr_html_()
+    tiles, titles = film_strip(panel.record, panel._pixels)
+    assert titles[1:] == ["c1\n6×28×28", "s2\n6×14×14", "c3\n16×10×10", "s4\n16×5×5"]
+    assert len(plots.film_strip(tiles, titles).axes) >= 5
+
+
+def test_a_display_gives_the_panel_and_then_the_strip(panel, monkeypatch):
+    shown = []
+    for place in ("cnn_lessons.stepper.display", "IPython.display.display"):
+        monkeypatch.setattr(place, lambda bundle, **_: shown.append(set(bundle)))
+    panel._ipython_display_()
+    assert "text/html" in shown[0] and "image/png" in shown[1] and "text/markdown" in shown[2]
+
+
+def test_grey_pictures_one_picture_and_heads_work():
+    grey = Stepper(LeNet5Original(), torch.rand(1, 32, 32))
+    assert grey.step().picture.shape[2] == 3
+    model = GoogLeNet(num_classes=10)
+    with_heads = Stepper(model, torch.rand(3, 224, 224), forward=model.forward_with_aux)
+    assert "aux2.fc2" in [row.name for row in with_heads.record]
+
+
+def test_wrong_images_and_a_broken_network_say_what_is_wrong():
+    with pytest.raises(ValueError, match="images must have the axes"):
+        Stepper(LeNet5(), torch.zeros(32, 32))
+    with pytest.raises(ShapeError, match=r"2 \(Linear\) failed"):
+        Stepper(nn.Sequential(nn.ReLU(), nn.Flatten(), nn.Linear(9, 9)), torch.zeros(3, 4, 4))
