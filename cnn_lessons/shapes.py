@@ -598,20 +598,25 @@ def _block_row(call: str, kind: str, steps: list[Row], numbers: list[int]) -> Ro
 
 # --- tables -------------------------------------------------------------------------------------
 
-HEADINGS = ("layer", "kind", "kernel", "stride", "pad", "output", "parameters", "MACs", "sees")
+HEADINGS = (
+    "layer", "kind", "kernel", "stride", "pad", "output", "parameters", "MACs", "bytes", "sees", "live"
+)  # fmt: skip
 WORDS = ("layer", "kind", "output")  # these columns are set to the left, numbers to the right
 WIDTH = 100
 
 
-def _cells(record: Record) -> list[tuple[str, ...]]:
+def _cells(record: Record, without: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """Heading, one line a row, and the total; a column "live" only where some tap is not."""
-    lines = [(*_row_cells(row, record.batch), _share(row.live)) for row in record.rows]
+    lines = [_row_cells(row, record.batch) for row in record.rows]
     left = record.parameters - sum(row.parameters for row in record.rows)
     if left > 0:
-        lines.append(("(in no row)", *[""] * 5, f"{left:,}", "", "", ""))
-    total = ("total", *[""] * 5, f"{record.parameters:,}", f"{record.macs:,}", "", "")
-    table = [(*HEADINGS, "live"), *lines, total]
-    return table if any(row.live < 1 for row in record.rows) else [line[:-1] for line in table]
+        lines.append(("(in no row)", *[""] * 5, f"{left:,}", *[""] * 4))
+    counts = [f"{n:,}" for n in (record.parameters, record.macs, record.memory)]
+    table = [HEADINGS, *lines, ("total", *[""] * 5, *counts, "", "")]
+    if all(row.live == 1 for row in record.rows):
+        without = (*without, "live")
+    kept = [k for k, name in enumerate(HEADINGS) if name not in without]
+    return [tuple(line[k] for k in kept) for line in table]
 
 
 def _row_cells(row: Row, batch: int) -> tuple[str, ...]:
@@ -622,8 +627,9 @@ def _row_cells(row: Row, batch: int) -> tuple[str, ...]:
         extra += f" d{_short(dilation)}" if dilation != (1, 1) else ""
         settings = [_times(kernel) + extra, _short(stride), _short(padding)]
     sees = _short(row.receptive_field) if row.receptive_field else ""
-    counts = [f"{row.parameters:,}", f"{row.macs:,}"]
-    return (row.name, row.kind, *settings, _shape(row.output, batch), *counts, sees)
+    counts = [f"{n:,}" for n in (row.parameters, row.macs, row.memory)]
+    output = _shape(row.output, batch)
+    return (row.name, row.kind, *settings, output, *counts, sees, _share(row.live))
 
 
 def _share(live: float) -> str:
@@ -647,7 +653,7 @@ def _short(pair: tuple[int, int]) -> str:
 
 def _text_table(record: Record) -> str:
     """At most WIDTH columns: names that would be cut stand indented under that of their block."""
-    heading, *lines = _cells(record)
+    heading, *lines = _cells(record, without=("bytes",))
     heading = tuple({"stride": "s", "pad": "p"}.get(name, name) for name in heading)
     widths = [max(map(len, column)) for column in zip(heading, *lines)]
     room = WIDTH - sum(widths[1:]) - 2 * (len(widths) - 1)

@@ -98,6 +98,7 @@ def _facts(recorded: Record, row: Row) -> tuple[tuple[str, str], ...]:
         facts.append(("Parameters", _parameters(row)))
     if row.macs:
         facts.append(("MACs", _macs(row)))
+    facts.append(("Memory", f"{row.memory:,} bytes for one picture" if row.memory else "none new"))
     if row.field:
         facts.append(("Sees", _sees(recorded, row)))
     if row.dead:
