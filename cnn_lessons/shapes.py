@@ -599,7 +599,8 @@ def _block_row(call: str, kind: str, steps: list[Row], numbers: list[int]) -> Ro
 # --- tables -------------------------------------------------------------------------------------
 
 HEADINGS = (
-    "layer", "kind", "kernel", "stride", "pad", "output", "parameters", "MACs", "bytes", "sees", "live"
+    "layer", "kind", "kernel", "stride", "pad", "output",
+    "parameters", "MACs", "bytes", "sees", "live",
 )  # fmt: skip
 WORDS = ("layer", "kind", "output")  # these columns are set to the left, numbers to the right
 WIDTH = 100
