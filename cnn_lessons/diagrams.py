@@ -236,7 +236,7 @@ def _table(rows: list[list[str]], widths: Sequence[float], title: str, bold=(), 
     return ax
 
 
-def _on_meta(build: Callable[[], nn.Module], size: tuple[int, int, int]) -> Record:
+def on_meta(build: Callable[[], nn.Module], size: tuple[int, int, int]) -> Record:
     """The record of a network that gets no memory for its weights."""
     with torch.device("meta"):
         return shapes.record(build(), size)
@@ -253,7 +253,7 @@ def vgg_table(
     if column not in list(vgg.TABLE_1):
         raise ValueError(f"column must be one of {', '.join(vgg.TABLE_1)}; got {column!r}")
     size = (3, input_size, input_size)
-    records = [_on_meta(partial(VGG, c, num_classes, input_size), size) for c in vgg.TABLE_1]
+    records = [on_meta(partial(VGG, c, num_classes, input_size), size) for c in vgg.TABLE_1]
     layers = [sum(1 for row in each if row.macs) for each in records]
     rows = [["", *vgg.TABLE_1], ["layers with weights", *map(str, layers)]]
     bold, rules = _vgg_blocks(records[0], rows)
@@ -365,8 +365,8 @@ def resnet_table(depths: Sequence[int] = (18, 34, 50, 101, 152), title: str = ""
     a row of its own gives the MACs with the stride on the 3x3. Raises ValueError for other depths.
     """
     size = (3, 224, 224)
-    records = [_on_meta(partial(ResNet, depth, stride_on="1x1"), size) for depth in depths]
-    today = [_on_meta(partial(ResNet, depth), size) for depth in depths]
+    records = [on_meta(partial(ResNet, depth, stride_on="1x1"), size) for depth in depths]
+    today = [on_meta(partial(ResNet, depth), size) for depth in depths]
     stem, first = records[0]["conv1"], records[0]
     rows = [["layer", "output", *[f"{depth} layers" for depth in depths]]]
     rows.append(["conv1", _side(stem), *[f"{_kernel(stem)}, {stem.output[1]}"] * len(depths)])
@@ -636,7 +636,7 @@ def inception(record: Record, title: str = "") -> Figure:
         raise ValueError(f"record must be of one Inception module; got the steps {sorted(names)}")
     size = record[0].inputs[0][1:]
     widths = [record[f"branch{k}.conv"].output[1] for k in ("1x1", "3x3", "5x5")]
-    naive = _on_meta(partial(NaiveInception, size[0], *widths), size)
+    naive = on_meta(partial(NaiveInception, size[0], *widths), size)
     parts = (("naive (Figure 2a)", naive), ("with reductions (Figure 2b)", record))
     plans = [_Graph(each) for _, each in parts]
     words = [{n: _cost_words(row) for n, row in plan.rows.items()} for plan in plans]
@@ -709,8 +709,8 @@ def blocks(*records: Record, title: str = "") -> Figure:
     """
     side = (56, 56)
     records = records or (
-        _on_meta(partial(BasicBlock, 64, 64), (64, *side)),
-        _on_meta(partial(Bottleneck, 256, 64), (256, *side)),
+        on_meta(partial(BasicBlock, 64, 64), (64, *side)),
+        on_meta(partial(Bottleneck, 256, 64), (256, *side)),
     )
     hidden = [_hidden(_shortcuts(each)) for each in records]
     most = max(
