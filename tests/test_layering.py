@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "cnn_lessons"
 LOWER = {"shapes", "training", "data", "inside"}  # what happens to tensors
-UPPER = {"stepper", "widgets", "diagrams", "plots", "checks"}  # what a learner sees and touches
+UPPER = {"stepper", "explorers", "widgets", "diagrams", "plots", "svg", "checks"}  # what one sees
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -1,0 +1,640 @@
+"""Explorers: change a number and see at once what it does to a network.
+
+Each one is a plain function, which works without widgets and returns a `View`, and a thin panel
+over it.
+"""
+
+from collections.abc import Sequence
+from functools import cache, partial
+from inspect import signature
+from itertools import product, zip_longest
+from math import ceil, floor, log10, prod
+from typing import NamedTuple
+
+import ipywidgets as W
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cnn_lessons import svg
+from cnn_lessons.diagrams import NaiveInception, on_meta
+from cnn_lessons.models import googlenet, resnet, vgg
+from cnn_lessons.plots import BLUE, GREY, ORANGE
+from cnn_lessons.shapes import Record, Row
+from cnn_lessons.widgets import Explorer, View, check, choice, number
+
+PALE_BLUE, PALE_GREY = "#CFE5F2", "#DDDDDD"
+
+
+# --- convolution arithmetic ---------------------------------------------------------------------
+
+
+class Sizes(NamedTuple):
+    """A convolution's settings, equal in both directions, and the sizes they give, in pixels."""
+
+    input: int = 7
+    kernel: int = 3
+    stride: int = 1
+    padding: int = 0
+    dilation: int = 1
+
+    @property
+    def padded(self) -> int:
+        return self.input + 2 * self.padding
+
+    @property
+    def span(self) -> int:
+        """What the kernel covers, from its first tap to its last."""
+        return self.dilation * (self.kernel - 1) + 1
+
+    @property
+    def output(self) -> int:
+        """Units a side of the output, 0 where the kernel does not fit."""
+        return max(0, (self.padded - self.span) // self.stride + 1)
+
+    @property
+    def rest(self) -> int:
+        """Last rows, and as many columns, of the padded input that no kernel reaches."""
+        return (self.padded - self.span) % self.stride if self.output else 0
+
+    @property
+    def formula(self) -> str:
+        n, k, s, p, d = self
+        end = f" = {self.output}" if self.output else ""
+        return f"floor(({n} + 2·{p} − {d}·({k} − 1) − 1) / {s}) + 1{end}"
+
+
+def convolution(
+    input: int = 7,
+    kernel: int = 3,
+    stride: int = 1,
+    padding: int = 0,
+    dilation: int = 1,
+    position: int = 0,
+) -> View:
+    """Where a convolution's kernel stands for one unit of its output, and the size it gives.
+
+    All in pixels of a square input; `position` counts the units of the output row by row.
+    Raises ValueError for a padding below 0, for other settings below 1, and for a position that
+    the output has not.
+    """
+    check(1, input=input, kernel=kernel, stride=stride, dilation=dilation)
+    check(0, padding=padding)
+    sizes = Sizes(input, kernel, stride, padding, dilation)
+    last = max(0, sizes.output**2 - 1)
+    if not 0 <= position <= last:
+        raise ValueError(f"position must be 0 to {last}; got {position}")
+    at = divmod(position, max(1, sizes.output))
+    sentence = _convolution_sentence(sizes, *at)
+    table = [
+        ("input", "padded", "kernel spans", "output", "left over"),
+        tuple(str(n) for n in (input, sizes.padded, sizes.span, sizes.output, sizes.rest)),
+    ]
+    numbers = {"output": sizes.output, "rest": sizes.rest, "row": at[0], "column": at[1]}
+    return View(sentence, _convolution_svg(sizes, *at, sentence), table, numbers)
+
+
+def _convolution_sentence(sizes: Sizes, row: int, column: int) -> str:
+    span, padded, rest = sizes.span, sizes.padded, sizes.rest
+    if not sizes.output:
+        return (
+            f"The kernel does not fit: it spans {span} pixels, and the padded input has {padded}. "
+            "A smaller kernel, less dilation or more padding makes it fit."
+        )
+    first, left = row * sizes.stride - sizes.padding, column * sizes.stride - sizes.padding
+    text = (
+        f"Output: {sizes.formula}. The unit in row {row}, column {column} reads rows "
+        f"{_range(first, span)} and columns {_range(left, span)} of the input; "
+    )
+    text += "what is outside it is padding. " if sizes.padding else "counting starts at 0. "
+    if sizes.stride > span:
+        text += f"Between two windows {sizes.stride - span} are skipped. "
+    if not rest:
+        return text + "Nothing is left over."
+    lines = "row and column" if rest == 1 else f"{rest} rows and columns"
+    return text + f"The division leaves {rest}: the last {lines} of the padded input are not read."
+
+
+def _range(first: int, count: int) -> str:
+    return f"{first} to {first + count - 1}".replace("-", "−")
+
+
+def _convolution_svg(sizes: Sizes, row: int, column: int, sentence: str) -> str:
+    output, cell = sizes.output, 300 / max(sizes.padded, sizes.span)
+    x, y, right = 12, 34, 372
+    left, top = x + column * sizes.stride * cell, y + row * sizes.stride * cell
+    shapes = _padded_input(sizes, x, y, cell) + _kernel_window(sizes, left, top, cell)
+    if not output:
+        shapes.append(svg.text(right, y + 14, "no output: the kernel does not fit", "start"))
+        return svg.drawing(690, 366, sentence, *shapes)
+    place, mark = (right + column * cell, y + row * cell), max(3, cell)
+    edge, height = left + sizes.span * cell, sizes.span * cell
+    rays = f"M{edge:g} {top:g}L{place[0]:g} {place[1]:g}"
+    rays += f"M{edge:g} {top + height:g}L{place[0]:g} {place[1] + mark:g}"
+    shapes += [
+        svg.text(right, 22, f"output {output}×{output}", "start"),
+        svg.rect(right, y, output * cell, output * cell, PALE_BLUE),
+        svg.grid(right, y, output, output, cell),
+        svg.rect(*place, mark, mark, BLUE),
+        svg.path(rays, BLUE, 1, 'stroke-dasharray="2 2"'),
+    ]
+    return svg.drawing(690, 366, sentence, *shapes)
+
+
+def _padded_input(sizes: Sizes, x: float, y: float, cell: float) -> list[str]:
+    """The input in grey, its padding in white, and the edge of what no kernel reaches."""
+    padded, corner = sizes.padded, (x + sizes.padding * cell, y + sizes.padding * cell)
+    shapes = [
+        svg.text(x, 22, f"input {sizes.input}×{sizes.input}, padded {padded}×{padded}", "start"),
+        svg.rect(x, y, padded * cell, padded * cell, "white", GREY, 1, 'stroke-dasharray="4 3"'),
+        svg.rect(*corner, sizes.input * cell, sizes.input * cell, PALE_GREY),
+        svg.grid(x, y, padded, padded, cell),
+    ]
+    if sizes.rest:
+        read = (padded - sizes.rest) * cell
+        border = f"M{x + read:g} {y}V{y + read:g}H{x}"
+        shapes.append(svg.path(border, ORANGE, 3, 'stroke-dasharray="6 4"'))
+        shapes.append(svg.text(x, 356, "beyond the orange line: not read", "start"))
+    return shapes
+
+
+def _kernel_window(sizes: Sizes, left: float, top: float, cell: float) -> list[str]:
+    """The taps of the kernel and the frame around them, orange where it does not fit."""
+    step, side = sizes.dilation * cell, sizes.span * cell
+    shapes = []
+    for down, across in product(range(sizes.kernel), repeat=2):
+        place = left + across * step, top + down * step
+        shapes.append(svg.rect(*place, cell, cell, BLUE, "none", 1, 'fill-opacity="0.45"'))
+    return [*shapes, svg.rect(left, top, side, side, "none", BLUE if sizes.output else ORANGE, 2)]
+
+
+class ConvolutionArithmetic(Explorer):
+    """Move a kernel over a padded input, and see how the output gets its size."""
+
+    def __init__(
+        self, input: int = 7, kernel: int = 3, stride: int = 1, padding: int = 0, dilation: int = 1
+    ):
+        controls = {
+            "input": number("Input", input, 1, 32),
+            "kernel": number("Kernel", kernel, 1, 11),
+            "stride": number("Stride", stride, 1, 8),
+            "padding": number("Padding", padding, 0, 8),
+            "dilation": number("Dilation", dilation, 1, 4),
+            "position": number("Position", 0, 0, 0),
+        }
+        back, forth = W.Button(description="◀ Previous"), W.Button(description="Next ▶")
+        back.on_click(lambda _: self.move(-1))
+        forth.on_click(lambda _: self.move(1))
+        super().__init__(convolution, controls, [back, forth])
+        self.adapt()
+
+    def adapt(self) -> None:
+        sizes = Sizes(*(self.controls[name].value for name in Sizes._fields))
+        self.limit("position", max(0, sizes.output**2 - 1))
+
+    def move(self, steps: int) -> None:
+        """Let the kernel go on or back; it stays at the ends."""
+        self.controls["position"].value += steps
+
+
+# --- receptive field ----------------------------------------------------------------------------
+
+
+def receptive_field(
+    record: Record, layer: int | str, row: int, column: int, image: Tensor | None = None
+) -> View:
+    """What one unit of a layer sees of the input, in pixels, on a picture uint8 (C, H, W).
+
+    `layer` is a row's number or name in the record; branches count with what they see together.
+    Raises KeyError or IndexError for a layer that the record has not, and ValueError for one whose
+    field is not known, for a unit that it has not, and for a picture of another size.
+    """
+    step, picture, unit = record[layer], _input_size(record), (row, column)
+    if step.field is None:
+        raise ValueError(f"layer must be one whose receptive field is known; got {step.name!r}")
+    for name, value, size in zip(("row", "column"), unit, _map_size(step)):
+        if not 0 <= value < size:
+            raise ValueError(f"{name} must be 0 to {size - 1} in {step.name}; got {value}")
+    _check_image(image, picture)
+    firsts = [f.first + k * f.stride for f, k in zip(step.field, unit)]
+    centre = [f.centre + k * f.stride for f, k in zip(step.field, unit)]
+    height, width = step.receptive_field
+    inside = prod(
+        max(0, min(first + f.size, side) - max(first, 0))
+        for first, f, side in zip(firsts, step.field, picture)
+    )
+    text = _field_sentence(step, unit, firsts, inside)
+    # A vector has no neighbours.
+    stride = "{}×{}".format(*(f.stride for f in step.field)) if len(step.output) == 4 else "—"
+    table = [
+        ("sees", "stride", "centre (row, column)", "pixels in the picture"),
+        (
+            f"{height}×{width}",
+            stride,
+            "{:g}, {:g}".format(*centre).replace("-", "−"),
+            f"{inside:,} of {height * width:,}",
+        ),
+    ]
+    numbers = {"top": firsts[0], "left": firsts[1], "height": height, "width": width}
+    drawing = _field_svg(step, unit, firsts, picture, image, text)
+    return View(text, drawing, table, {**numbers, "inside": inside})
+
+
+def _check_image(image: Tensor | None, size: tuple[int, int]) -> None:
+    if image is None or (image.dtype == torch.uint8 and image.shape in ((1, *size), (3, *size))):
+        return
+    raise ValueError(
+        f"image must be uint8 (1 or 3, {size[0]}, {size[1]}), as the network was recorded; "
+        f"got {image.dtype} {tuple(image.shape)}"
+    )
+
+
+def _input_size(record: Record) -> tuple[int, int]:
+    """Height and width of the pictures that a network was recorded with."""
+    row = next(row for row in record if -1 in row.sources)
+    return row.inputs[row.sources.index(-1)][2:]
+
+
+def _map_size(row: Row) -> tuple[int, int]:
+    """Height and width of a layer's maps; a vector's units are maps of one unit."""
+    return row.output[2:] if len(row.output) == 4 else (1, 1)
+
+
+def _field_sentence(step: Row, unit: tuple[int, int], firsts: list[int], inside: int) -> str:
+    (top, left), (height, width) = firsts, step.receptive_field
+    who = f"The unit in row {unit[0]}, column {unit[1]} of {step.name} ({step.kind})"
+    if len(step.output) == 2:
+        who = f"Each of the {step.output[1]} units of {step.name} ({step.kind})"
+    text = (
+        f"{who} sees {height}×{width} pixels: rows {_range(top, height)}, "
+        f"columns {_range(left, width)}. "
+    )
+    if inside == height * width:
+        return text + "All of them are in the picture."
+    return text + f"{inside:,} of these {height * width:,} are in the picture, the rest is padding."
+
+
+def _field_svg(
+    step: Row, unit: tuple[int, int], firsts: list[int], picture: tuple[int, int],
+    image: Tensor | None, sentence: str,
+) -> str:  # fmt: skip
+    """The picture with the field on it, and the layer's map with the unit.
+
+    The padding is drawn as far as half a picture to each side.
+    """
+    (top, left), (height, width), (high, wide) = firsts, step.receptive_field, picture
+    y, x = max(-(high // 2), min(0, top)), max(-(wide // 2), min(0, left))
+    tall = min(high + high // 2, max(high, top + height)) - y
+    long = min(wide + wide // 2, max(wide, left + width)) - x
+    scale = 300 / max(tall, long)
+    box = f'width="{long * scale:g}" height="{tall * scale:g}" viewBox="{x} {y} {long} {tall}"'
+    outside = f"M{x} {y}h{long}v{tall}h{-long}zM{left} {top}h{width}v{height}h{-width}z"
+    still = 'vector-effect="non-scaling-stroke"'
+    drawn = [
+        svg.rect(x, y, long, tall, "white", GREY, 2, f'{still} stroke-dasharray="4 3"'),
+        svg.rect(0, 0, wide, high, PALE_GREY, "black", 1, still),
+        svg.picture(image) if image is not None else "",
+        f'<path d="{outside}" fill="white" fill-opacity="0.55" fill-rule="evenodd"/>',
+        svg.rect(0, 0, wide, high, "none", GREY, 1, still),
+        svg.rect(left, top, width, height, "none", BLUE, 4, still),
+    ]
+    rows, columns = _map_size(step)
+    cell = 300 / max(rows, columns, 8)
+    return svg.drawing(
+        690, 346, sentence,
+        svg.text(12, 22, f"input, {high}×{wide} pixels", "start"),
+        f'<svg x="12" y="34" {box}>{"".join(drawn)}</svg>',
+        svg.text(372, 22, f"{step.name}, {rows}×{columns}", "start"),
+        svg.rect(372, 34, columns * cell, rows * cell, PALE_BLUE),
+        svg.grid(372, 34, rows, columns, cell),
+        svg.rect(372 + unit[1] * cell, 34 + unit[0] * cell, max(3, cell), max(3, cell), BLUE),
+    )  # fmt: skip
+
+
+class ReceptiveField(Explorer):
+    """Choose a layer and a unit of it, and see which pixels of the picture reach that unit.
+
+    `image` is the picture to draw on, uint8 (C, H, W), of the size that was recorded.
+    """
+
+    def __init__(self, record: Record, image: Tensor | None = None):
+        known = {k: f"{k} {row.name}" for k, row in enumerate(record) if row.field}
+        if not known:
+            raise ValueError("record must have a layer whose receptive field is known; got none")
+        self.record = record
+        layer = next((k for k in known if record[k].window), next(iter(known)))
+        height, width = _map_size(record[layer])
+        controls = {
+            "layer": choice("Layer", known, layer),
+            "row": number("Row", height // 2, 0, height - 1),
+            "column": number("Column", width // 2, 0, width - 1),
+        }
+        super().__init__(lambda **unit: receptive_field(record, image=image, **unit), controls)
+
+    def adapt(self) -> None:
+        height, width = _map_size(self.record[self.controls["layer"].value])
+        self.limit("row", height - 1)
+        self.limit("column", width - 1)
+
+
+# --- the columns of VGG -------------------------------------------------------------------------
+
+
+@cache
+def _vgg_record(column: str, input_size: int) -> Record:
+    return on_meta(partial(vgg.VGG, column, input_size=input_size), (3, input_size, input_size))
+
+
+def vgg_column(column: str = "D", input_size: int = 224) -> View:
+    """One column of VGG's Table 1: its layers, what they cost, and what is new in it.
+
+    The table has all six columns. Raises ValueError as `models.VGG` does.
+    """
+    numbers = _vgg_numbers(_vgg_record(column, input_size))
+    text = (
+        "Column {}: {weight_layers} layers with weights, {parameters:,} parameters, {macs:,} MACs; "
+        "a unit of pool5 sees {sees}×{sees} pixels."
+    ).format(column, **numbers)
+    names = list(vgg.TABLE_1)
+    before = names[names.index(column) - 1] if column != names[0] else None
+    if before:
+        older = _vgg_numbers(_vgg_record(before, input_size))
+        costs = [numbers[key] - older[key] for key in ("parameters", "macs")]
+        changes = "; ".join(_vgg_changes(column, before))
+        text += f" Against {before}: {changes}; "
+        text += "{:,} parameters and {:,} MACs more.".format(*costs)
+    table = [("column", "layers with weights", "parameters", "MACs", "sees (pixels)")]
+    for name in names:
+        values = _vgg_numbers(_vgg_record(name, input_size)).values()
+        table.append((f"▶ {name}" if name == column else name, *(f"{n:,}" for n in values)))
+    return View(text, _vgg_svg(column, before, input_size, text), table, numbers)
+
+
+def _vgg_numbers(record: Record) -> dict[str, int]:
+    return {
+        "weight_layers": sum(row.parameters > 0 for row in record),
+        "parameters": record.parameters,
+        "macs": record.macs,
+        "sees": record["features.pool5"].receptive_field[0],
+    }
+
+
+def _vgg_layer(entry: object) -> str:
+    return entry if isinstance(entry, str) else f"conv{entry[0]}-{entry[1]}"
+
+
+def _vgg_changes(column: str, before: str) -> list[str]:
+    """What is new in each block, such as "block 3: conv3-256 for conv1-256"."""
+    changes = []
+    for b, blocks in enumerate(zip(vgg.TABLE_1[column], vgg.TABLE_1[before]), start=1):
+        for new, old in zip_longest(*blocks):
+            if new != old:
+                instead = f"for {_vgg_layer(old)}" if old else "more"
+                changes.append(f"block {b}: {_vgg_layer(new)} {instead}")
+    return changes
+
+
+def _vgg_svg(column: str, before: str | None, input_size: int, sentence: str) -> str:
+    """A line a block; orange is what the column before has not."""
+    record = _vgg_record(column, input_size)
+    drawn = []
+    for b, block in enumerate(vgg.TABLE_1[column], start=1):
+        y = 36 * b - 26
+        side = record[f"features.conv{b}_1"].output[2]
+        drawn.append(svg.text(12, y + 19, f"block {b}, {side}×{side}", "start"))
+        older = vgg.TABLE_1[before][b - 1] if before else block
+        for k, layer in enumerate(block):
+            new = k >= len(older) or older[k] != layer
+            fill = ORANGE if new else PALE_BLUE
+            drawn.append(svg.box(150 + 92 * k, y, 84, 28, _vgg_layer(layer), fill))
+        drawn.append(svg.box(150 + 92 * len(block), y, 54, 28, "pool", PALE_GREY))
+    drawn.append(svg.text(12, 209, "fully connected", "start"))
+    for k, name in enumerate(("fc6", "fc7", "fc8")):
+        label = f"{name}, {record[f'classifier.{name}'].output[1]}"
+        drawn.append(svg.box(150 + 92 * k, 190, 84, 28, label, PALE_BLUE))
+    if before:
+        drawn.append(svg.rect(430, 197, 14, 14, ORANGE))
+        drawn.append(svg.text(450, 209, f"not in {before}", "start"))
+    return svg.drawing(690, 232, sentence, *drawn)
+
+
+class VGGColumns(Explorer):
+    """Choose a column of VGG's Table 1, and see its layers and what they cost."""
+
+    def __init__(self, input_size: int = 224):
+        columns = {"column": choice("Column", dict(zip(vgg.TABLE_1, vgg.TABLE_1)), "D")}
+        super().__init__(lambda column: vgg_column(column, input_size), columns)
+
+
+# --- the cost of an Inception module ------------------------------------------------------------
+
+BRANCHES = {  # its name in the module, and in the naive one; every name begins with ""
+    "1×1": ("branch1x1", "conv1x1"),
+    "3×3": ("branch3x3", "conv3x3"),
+    "5×5": ("branch5x5", "conv5x5"),
+    "pool": ("branch_pool", "pool"),
+    "module": ("", ""),
+}
+
+
+def inception_cost(
+    in_channels: int = 192, size: int = 28, ch1x1: int = 64, ch3x3_reduce: int = 96,
+    ch3x3: int = 128, ch5x5_reduce: int = 16, ch5x5: int = 32, pool_proj: int = 32,
+) -> View:  # fmt: skip
+    """What an Inception module costs on maps of size×size, beside the naive one of Figure 2a.
+
+    The naive module has no 1x1 reductions and no projection after its pool. Weights are counted
+    without biases. Raises ValueError for counts below 1.
+    """
+    check(1, size=size)
+    shape, widths = (in_channels, size, size), (ch1x1, ch3x3_reduce, ch3x3, ch5x5_reduce, ch5x5)
+    module = on_meta(partial(googlenet.Inception, in_channels, *widths, pool_proj), shape)
+    naive = on_meta(partial(NaiveInception, in_channels, ch1x1, ch3x3, ch5x5), shape)
+    costs = [_cost(module, ours) + _cost(naive, simple) for ours, simple in BRANCHES.values()]
+    weights, macs, naive_weights, naive_macs = costs[-1]
+    out, naive_out = module["cat"].output[1], naive["cat"].output[1]
+    text = (
+        f"{weights:,} weights ({module.parameters:,} parameters with the biases) and {macs:,} MACs "
+        f"make {out} maps of {size}×{size} out of {in_channels}. The naive module needs "
+        f"{naive_weights:,} weights, {naive_weights / weights:.1f} times as many, and gives "
+        f"{naive_out:,} maps."
+    )
+    table = [("branch", "weights", "MACs", "naive: weights", "naive: MACs")]
+    table += [(name, *(f"{n:,}" for n in cost)) for name, cost in zip(BRANCHES, costs)]
+    numbers = {
+        "weights": weights, "macs": macs, "parameters": module.parameters, "out": out,
+        "naive_weights": naive_weights, "naive_macs": naive_macs, "naive_out": naive_out,
+    }  # fmt: skip
+    return View(text, _inception_svg(costs, text), table, numbers)
+
+
+def _cost(record: Record, branch: str) -> tuple[int, int]:
+    """Weights and MACs of the steps whose names begin so."""
+    rows = [row for row in record if row.name.startswith(branch)]
+    return sum(row.weights for row in rows), sum(row.macs for row in rows)
+
+
+def _inception_svg(costs: Sequence[tuple[int, ...]], sentence: str) -> str:
+    largest = max(costs[-1][0], costs[-1][2])
+    drawn = []
+    for k, (name, cost) in enumerate(zip(BRANCHES, costs)):
+        y = 42 + 46 * k
+        drawn.append(svg.text(70, y + 24, name, "end"))
+        for count, fill, top in ((cost[0], BLUE, y), (cost[2], GREY, y + 18)):
+            length = 460 * count / largest
+            drawn.append(svg.rect(80, top, length, 16, fill, "none"))
+            drawn.append(svg.text(86 + length, top + 13, f"{count:,}", "start"))
+    legend = [
+        svg.rect(80, 12, 14, 14, BLUE, "none"), svg.text(100, 24, "with 1×1 reductions", "start"),
+        svg.rect(250, 12, 14, 14, GREY, "none"), svg.text(270, 24, "naive", "start"),
+        svg.text(678, 24, "weights of each branch, without biases", "end"),
+    ]  # fmt: skip
+    return svg.drawing(690, 276, sentence, *legend, *drawn)
+
+
+@cache
+def inception_rows() -> dict[str, dict[str, int]]:
+    """The arguments of `inception_cost` for the rows of GoogLeNet's Table 1, at 224 pixels."""
+    names = list(signature(inception_cost).parameters)[2:]
+    record = on_meta(partial(googlenet.GoogLeNet, aux=False), (3, 224, 224))
+    found = {}
+    for name, widths in googlenet.TABLE_1.items():
+        _, channels, size, _ = record[f"features.inception_{name}.branch1x1.conv"].inputs[0]
+        found[name] = {"in_channels": channels, "size": size, **dict(zip(names, widths))}
+    return found
+
+
+class InceptionCost(Explorer):
+    """Change the widths of an Inception module, or choose one of Table 1, and see the cost."""
+
+    def __init__(self, row: str = "3a"):
+        rows = inception_rows()
+        options = {**{name: f"row {name}" for name in rows}, "": "own widths"}
+        self.row = choice("Table 1", options, row)
+        limits = {"in_channels": 1024, "size": 56}
+        controls = {
+            name: number(name, value, 1, limits.get(name, 512)) for name, value in rows[row].items()
+        }
+        super().__init__(inception_cost, controls, [self.row])
+        self.row.observe(self.choose, "value")
+
+    def choose(self, change: dict) -> None:
+        """Set all widths to the chosen row."""
+        if change["new"] and not self.adapting:
+            self.set(**inception_rows()[change["new"]])
+
+    def adapt(self) -> None:
+        rows = inception_rows().items()
+        self.row.value = next((name for name, row in rows if row == self.state()), "")
+
+
+# --- a shortcut, on and off ---------------------------------------------------------------------
+
+KINDS = {"A": "zero maps are added", "B": "1×1 convolution", "C": "1×1 convolution"}
+
+
+@cache
+def gradients(depth: int = 20, shortcut: str | None = "A", seed: int = 0) -> tuple[float, ...]:
+    """The size of the gradient in each block of an untrained ResNetCIFAR, from the input on.
+
+    It is the norm of the first convolution's gradient over the norm of its weights, for the
+    cross-entropy of eight pictures of noise. Torch's random state is left as it was.
+    Raises ValueError as `models.resnet.ResNetCIFAR` does.
+    """
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        torch.manual_seed(seed)
+        network = resnet.ResNetCIFAR(depth, shortcut=shortcut)
+        images, labels = torch.randn(8, 3, 32, 32), torch.randint(10, (8,))
+        F.cross_entropy(network(images), labels).backward()
+    blocks = [module for module in network.modules() if isinstance(module, resnet.BasicBlock)]
+    weights = [block.conv1.weight for block in blocks]
+    return tuple((weight.grad.norm() / weight.norm()).item() for weight in weights)
+
+
+def shortcut_switch(depth: int = 20, kind: str = "A", on: bool = True) -> View:
+    """A ResNet for CIFAR-10 with and without its shortcuts: a block, its cost, its gradients.
+
+    `kind` is the paper's option for blocks that change the shape: A, B or C.
+    Raises ValueError as `models.resnet.ResNetCIFAR` does.
+    """
+    table = [("network", "parameters", "MACs", "gradient, first block", "last block")]
+    numbers, series = {}, {}
+    for name, shortcut in (("plain", None), (f"residual ({kind})", kind)):
+        record = on_meta(partial(resnet.ResNetCIFAR, depth, shortcut=shortcut), (3, 32, 32))
+        sizes = series[name] = gradients(depth, shortcut)
+        costs = [f"{record.parameters:,}", f"{record.macs:,}"]
+        table.append((name, *costs, _rounded(sizes[0], 2), _rounded(sizes[-1], 2)))
+        if on == (shortcut is not None):
+            chosen = name
+            numbers = {"parameters": record.parameters, "growth": sizes[0] / sizes[-1]}
+    text = (
+        f"{chosen[0].upper()}{chosen[1:]} network with {depth} layers, {numbers['parameters']:,} "
+        "parameters. Before training, the gradient of the first block is about "
+        f"{_rounded(numbers['growth'], 1)} times as large as that of the last one."
+    )
+    drawn = _block_graph(kind if on else None) + _gradient_plot(series, chosen)
+    return View(text, svg.drawing(690, 340, text, *drawn), table, numbers)
+
+
+def _rounded(number: float, digits: int) -> str:
+    return f"{float(f'{number:.{digits}g}'):,g}"
+
+
+def _block_graph(kind: str | None) -> list[str]:
+    """The first block of conv3_x, which halves the maps and doubles their number."""
+    record = on_meta(partial(resnet.BasicBlock, 16, 32, 2, kind), (16, 32, 32))
+    steps = [row for row in record if "shortcut" not in row.name]
+    drawn = [svg.text(90, 22, "input, 16@32×32")]
+    for k, row in enumerate(steps):
+        y = 48 + 42 * k
+        drawn.append(svg.path(f"M90 {y - 20}V{y}"))
+        _, channels, height, width = row.output
+        label = "+" if row.kind == "add" else f"{row.name}, {channels}@{height}×{width}"
+        drawn.append(svg.box(20, y, 140, 22, label, ORANGE if label == "+" else PALE_BLUE))
+    if kind:
+        end = 48 + 42 * [row.kind for row in steps].index("add") + 11
+        drawn.append(svg.path(f"M90 38H190V{end}H160", ORANGE, 2))
+        drawn.append(
+            f'<g transform="translate(206 150) rotate(90)">{svg.text(0, 0, KINDS[kind])}</g>'
+        )
+    return drawn
+
+
+def _gradient_plot(series: dict[str, Sequence[float]], chosen: str) -> list[str]:
+    """A dot a block, on a logarithmic scale; the network that is not chosen is grey."""
+    every = [log10(size) for sizes in series.values() for size in sizes]
+    low, high = floor(min(every)), ceil(max(every))
+    left, top, width, height = 300, 50, 370, 236
+    drawn = [svg.text(left - 46, 22, "gradient / weights of a block's first convolution", "start")]
+    for power in range(low, high + 1):
+        y = top + height * (high - power) / (high - low)
+        drawn.append(svg.path(f"M{left} {y:g}h{width}", PALE_GREY))
+        drawn.append(svg.text(left - 8, y + 5, f"{10.0**power:,g}", "end"))
+    for name, sizes in sorted(series.items(), key=lambda item: item[0] == chosen):
+        colour = BLUE if name == chosen else GREY
+        for k, size in enumerate(sizes):
+            x = left + width * (k + 0.5) / len(sizes)
+            y = top + height * (high - log10(size)) / (high - low)
+            drawn.append(svg.dot(x, y, colour))
+    for k, name in enumerate(series):
+        x = left + 110 + 130 * k
+        colour = BLUE if name == chosen else GREY
+        drawn.append(svg.dot(x, 36, colour))
+        drawn.append(svg.text(x + 10, 41, name, "start"))
+    last = len(next(iter(series.values())))
+    drawn.append(svg.text(left, top + height + 22, "block 1, next to the input", "start"))
+    drawn.append(svg.text(left + width, top + height + 22, f"block {last}", "end"))
+    return drawn
+
+
+class ShortcutSwitch(Explorer):
+    """Switch the shortcuts of a ResNet off and on, and see its blocks and their gradients."""
+
+    def __init__(self, depth: int = 20, kind: str = "A", on: bool = True):
+        kinds = {"A": "A: zero maps", "B": "B: 1×1 where it changes", "C": "C: 1×1 everywhere"}
+        controls = {
+            "on": W.Checkbox(value=on, description="Shortcuts"),
+            "depth": choice("Depth", {n: f"{n} layers" for n in (8, 20, 32, 44, 56)}, depth),
+            "kind": choice("Kind", kinds, kind),
+        }
+        super().__init__(shortcut_switch, controls)

@@ -1,0 +1,326 @@
+"""The explorers: their numbers are true, and every state of a panel can be shown."""
+
+import itertools
+import re
+from xml.etree import ElementTree
+
+import ipywidgets as W
+import pytest
+import torch
+from IPython.core.formatters import DisplayFormatter
+from torch import nn
+from torch.nn import functional as F
+
+from cnn_lessons import explorers as ex
+from cnn_lessons.models import LeNet5, googlenet
+from cnn_lessons.shapes import record
+
+SETTINGS = list(itertools.product((5, 7, 10, 13), (1, 2, 3, 5), (1, 2, 3, 7), (0, 1, 3), (1, 2, 3)))
+LENET = record(LeNet5(), (3, 32, 32))
+IMAGE = torch.randint(256, (3, 32, 32), generator=torch.Generator().manual_seed(0)).byte()
+
+
+# --- convolution arithmetic ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 3, 5])
+def test_output_sizes_and_rests_are_those_of_torch(kernel):
+    for input, k, stride, padding, dilation in SETTINGS:
+        sizes = ex.Sizes(input, k, stride, padding, dilation)
+        if k != kernel or not sizes.output:
+            continue
+        padded = torch.zeros(1, 1, sizes.padded, requires_grad=True)
+        output = F.conv1d(padded, torch.ones(1, 1, k), stride=stride, dilation=dilation)
+        output.sum().backward()
+        read = padded.grad[0, 0].nonzero().flatten()
+        assert sizes.output == output.shape[-1], sizes
+        assert sizes.rest == sizes.padded - 1 - read.max(), sizes
+        assert sizes.formula.endswith(f"= {output.shape[-1]}")
+
+
+def test_a_kernel_that_does_not_fit_is_the_one_that_torch_refuses():
+    refused = 0
+    for input, kernel, stride, padding, dilation in SETTINGS:
+        try:
+            F.conv2d(torch.zeros(1, 1, input, input), torch.zeros(1, 1, kernel, kernel),
+                     None, stride, padding, dilation)  # fmt: skip
+        except RuntimeError:
+            refused += 1
+            view = ex.convolution(input, kernel, stride, padding, dilation)
+            assert view.numbers["output"] == 0 and "does not fit" in view.sentence
+        else:
+            assert ex.Sizes(input, kernel, stride, padding, dilation).output > 0
+    assert refused > 20
+
+
+def test_a_position_reads_the_pixels_that_torch_reads():
+    settings = {"stride": 2, "padding": 1, "dilation": 2}
+    image = torch.zeros(1, 1, 7, 7, requires_grad=True)
+    output = F.conv2d(image, torch.ones(1, 1, 3, 3), **settings).flatten()
+    for position in range(len(output)):
+        image.grad = None
+        output[position].backward(retain_graph=True)
+        rows, columns = (set(axis.tolist()) for axis in image.grad[0, 0].nonzero(as_tuple=True))
+        words = ex.convolution(7, 3, position=position, **settings).sentence.replace("−", "-")
+        found = re.search(r"rows (-?\d+) to (-?\d+) and columns (-?\d+) to (-?\d+)", words)
+        top, bottom, left, right = map(int, found.groups())
+        assert rows == {k for k in range(top, bottom + 1, 2) if 0 <= k < 7}, position
+        assert columns == {k for k in range(left, right + 1, 2) if 0 <= k < 7}, position
+
+
+def test_the_rest_and_the_gaps_are_said():
+    assert "The division leaves 1: the last row and column" in ex.convolution(8, 3, 2).sentence
+    assert "leaves 2: the last 2 rows and columns" in ex.convolution(8, 3, 3).sentence
+    assert "Nothing is left over" in ex.convolution(7, 3, 2).sentence
+    assert "Between two windows 2 are skipped" in ex.convolution(7, 1, 3).sentence
+
+
+def test_settings_that_no_convolution_has_are_refused():
+    with pytest.raises(ValueError, match=r"stride must be a whole number of at least 1; got 0"):
+        ex.convolution(stride=0)
+    with pytest.raises(ValueError, match=r"padding must be a whole number of at least 0; got -1"):
+        ex.ConvolutionArithmetic(padding=-1)
+    with pytest.raises(ValueError, match=r"position must be 0 to 24; got 25"):
+        ex.convolution(position=25)
+
+
+def test_the_kernel_walks_over_the_output_and_stays_at_its_ends():
+    panel = ex.ConvolutionArithmetic(7, 3, 2, 1)
+    seen = []
+    for _ in range(18):
+        seen.append(re.search(r"unit in row (\d), column (\d)", panel.shown.value).groups())
+        panel.move(1)
+    assert len(set(seen)) == 16 and seen[-1] == ("3", "3")
+    panel.controls["stride"].value = 3
+    assert panel.controls["position"].max == 8 and panel.controls["position"].value == 8
+    panel.move(-100)
+    assert "row 0, column 0" in panel.shown.value
+
+
+# --- receptive field ----------------------------------------------------------------------------
+
+
+def test_the_fields_of_lenet_are_the_papers():
+    layers = ("features.c1", "features.s2", "features.c3", "features.s4", "classifier.c5")
+    sizes = [ex.receptive_field(LENET, layer, 0, 0).numbers["width"] for layer in layers]
+    assert sizes == [5, 6, 14, 16, 32]
+
+
+def test_the_pixels_in_the_picture_are_those_with_a_gradient():
+    convs = [nn.Conv2d(1, 1, 3, 2, 1), nn.Conv2d(1, 1, 5, 1, 2), nn.Conv2d(1, 1, 3, 1, 1)]
+    model = nn.Sequential(*convs)
+    for conv in convs:
+        nn.init.ones_(conv.weight)
+    image = torch.zeros(1, 1, 12, 16, requires_grad=True)
+    recorded, output = record(model, (1, 12, 16)), model(image)
+    for row, column in itertools.product(range(6), range(8)):
+        image.grad = None
+        output[0, 0, row, column].backward(retain_graph=True)
+        numbers = ex.receptive_field(recorded, 2, row, column).numbers
+        ys, xs = image.grad[0, 0].nonzero(as_tuple=True)
+        assert numbers["inside"] == len(ys)
+        assert (ys.min(), xs.min()) == (max(0, numbers["top"]), max(0, numbers["left"]))
+
+
+def test_the_picture_is_drawn_under_the_field():
+    view = ex.receptive_field(LENET, "features.c3", 2, 9, IMAGE)
+    assert 'href="data:image/png;base64,' in view.svg
+    assert '<rect x="18" y="4" width="14" height="14"' in view.svg
+    assert "href" not in ex.receptive_field(LENET, "features.c3", 2, 9, None).svg
+
+
+def test_every_unit_of_a_vector_sees_the_same():
+    view = ex.receptive_field(LENET, "classifier.f6", 0, 0)
+    assert view.sentence.startswith("Each of the 84 units of classifier.f6 (Linear) sees 32×32")
+    assert view.table[1][1] == "—"
+
+
+def test_units_and_pictures_that_do_not_exist_are_refused():
+    with pytest.raises(ValueError, match=r"column must be 0 to 9 in features.c3; got 10"):
+        ex.receptive_field(LENET, "features.c3", 0, 10)
+    with pytest.raises(ValueError, match=r"image must be uint8 \(1 or 3, 32, 32\).*float32"):
+        ex.receptive_field(LENET, 0, 0, 0, torch.zeros(3, 32, 32))
+    with pytest.raises(ValueError, match=r"receptive field is known; got 'Linear'"):
+        ex.receptive_field(record(nn.Linear(4, 2), torch.zeros(1, 4)), 0, 0, 0)
+    with pytest.raises(ValueError, match=r"record must have a layer"):
+        ex.ReceptiveField(record(nn.Linear(4, 2), torch.zeros(1, 4)))
+
+
+def test_another_layer_has_other_units():
+    panel = ex.ReceptiveField(LENET, IMAGE)
+    panel.set(row=27, column=3)
+    panel.controls["layer"].value = LENET.number("features.s4")
+    assert panel.state() == {"layer": 3, "row": 4, "column": 3}
+    assert panel.sliders["row"].max == 4 and "features.s4 (MaxPool2d) sees 16×16" in (
+        panel.shown.value
+    )
+
+
+# --- VGG, Inception, ResNet ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("column", "layers", "parameters", "macs", "sees"),
+    [
+        ("A", 11, 132_863_336, 7_609_090_048, 150),
+        ("A-LRN", 11, 132_863_336, 7_609_090_048, 150),
+        ("B", 13, 133_047_848, 11_308_466_176, 156),
+        ("C", 16, 133_638_952, 11_770_888_192, 156),
+        ("D", 16, 138_357_544, 15_470_264_320, 212),
+        ("E", 19, 143_667_240, 19_632_062_464, 268),
+    ],
+)
+def test_the_columns_of_vgg(column, layers, parameters, macs, sees):
+    panel = ex.VGGColumns()
+    panel.controls["column"].value = column
+    assert list(ex.vgg_column(column).numbers.values()) == [layers, parameters, macs, sees]
+    assert f"{parameters:,} parameters, {macs:,} MACs" in panel.shown.value
+    marked = [line[0] for line in ex.vgg_column(column).table if line[0].startswith("▶")]
+    assert marked == [f"▶ {column}"]
+
+
+def test_what_a_column_has_and_the_one_before_has_not():
+    assert "Against" not in ex.vgg_column("A").sentence
+    assert "Against A: block 1: LRN more; 0 parameters" in ex.vgg_column("A-LRN").sentence
+    assert "block 1: conv3-64 for LRN; block 2: conv3-128 more" in ex.vgg_column("B").sentence
+    assert "block 5: conv3-512 for conv1-512; 4,718,592" in ex.vgg_column("D").sentence
+    assert ex.vgg_column("D").svg.count(ex.ORANGE) == 3 + 1  # a layer a block, and the legend
+
+
+def test_vgg_at_32_pixels_and_at_sizes_it_has_not():
+    assert ex.vgg_column("D", 32).numbers["parameters"] < 40_000_000
+    with pytest.raises(ValueError, match="column must be one of A, A-LRN"):
+        ex.vgg_column("F")
+    with pytest.raises(ValueError, match="input_size must be 32, 64"):
+        ex.VGGColumns(33)
+
+
+WEIGHTS = [163328, 388096, 375552, 448512, 509440, 604672, 867328, 1042432, 1442816]
+
+
+@pytest.mark.parametrize(("row", "weights"), [*zip(googlenet.TABLE_1, WEIGHTS)])
+def test_the_weights_of_the_nine_modules(row, weights):
+    arguments = ex.inception_rows()[row]
+    module = googlenet.Inception(arguments["in_channels"], *googlenet.TABLE_1[row])
+    numbers = ex.inception_cost(**arguments).numbers
+    assert (
+        numbers["weights"] == weights == sum(p.numel() for p in module.parameters() if p.dim() > 1)
+    )
+    assert numbers["parameters"] == sum(p.numel() for p in module.parameters())
+    assert numbers["macs"] == weights * arguments["size"] ** 2
+    assert numbers["out"] == module.out_channels
+
+
+def test_the_naive_module_costs_more():
+    view = ex.inception_cost(**ex.inception_rows()["3a"])
+    assert view.numbers["naive_weights"] == 387_072 and view.numbers["naive_out"] == 416
+    assert "387,072 weights, 2.4 times as many, and gives 416 maps" in view.sentence
+    assert "5.1 times as many" in ex.inception_cost(**ex.inception_rows()["5a"]).sentence
+    branches = [int(line[1].replace(",", "")) for line in view.table[1:]]
+    assert sum(branches[:-1]) == branches[-1] == 163_328
+
+
+def test_a_row_sets_the_widths_and_other_widths_leave_the_row():
+    panel = ex.InceptionCost("4e")
+    assert panel.state() == ex.inception_rows()["4e"]
+    panel.row.value = "5b"
+    assert panel.state() == ex.inception_rows()["5b"] and "1,442,816 weights" in panel.shown.value
+    panel.controls["ch3x3_reduce"].value = 182
+    assert panel.row.value == "" and "1,442,816" not in panel.shown.value
+    panel.controls["ch3x3_reduce"].value = 192
+    assert panel.row.value == "5b"
+    with pytest.raises(ValueError, match="in_channels"):
+        ex.inception_cost(in_channels=0)
+
+
+@pytest.mark.parametrize(
+    ("depth", "kind", "on", "parameters"),
+    [
+        (20, "A", True, 269_722),
+        (20, "A", False, 269_722),
+        (20, "B", True, 272_474),
+        (44, "A", True, 658_586),
+        (56, "A", True, 853_018),
+    ],
+)
+def test_the_parameters_of_residual_and_plain_networks(depth, kind, on, parameters):
+    view = ex.shortcut_switch(depth, kind, on)
+    assert view.numbers["parameters"] == parameters
+    assert ("plain" if not on else "residual") in view.sentence.split()[0].lower()
+
+
+def test_shortcuts_keep_the_gradients_alike():
+    plain, residual = (ex.shortcut_switch(44, "A", on).numbers["growth"] for on in (False, True))
+    assert plain > 300 and residual < 40
+    assert len(ex.gradients(44)) == 21 and min(ex.gradients(44)) > 0
+
+
+def test_the_gradients_are_the_same_each_time_and_leave_the_random_state():
+    state = torch.random.get_rng_state()
+    first = ex.gradients(8, "B")
+    ex.gradients.cache_clear()
+    with torch.no_grad():
+        assert ex.gradients(8, "B") == first
+    assert torch.equal(torch.random.get_rng_state(), state)
+    with pytest.raises(ValueError, match="depth must be 6n"):
+        ex.shortcut_switch(9)
+
+
+def test_a_block_loses_its_addition_with_its_shortcut():
+    panel = ex.ShortcutSwitch()
+    assert ">+</text>" in panel.shown.value and "zero maps are added" in panel.shown.value
+    panel.controls["on"].value = False
+    assert ">+</text>" not in panel.shown.value and "zero maps" not in panel.shown.value
+    panel.set(on=True, kind="B")
+    assert "1×1 convolution" in panel.shown.value
+
+
+# --- all of them --------------------------------------------------------------------------------
+
+PANELS = {
+    "convolution": ex.ConvolutionArithmetic,
+    "field": lambda: ex.ReceptiveField(LENET, IMAGE),
+    "vgg": ex.VGGColumns,
+    "inception": ex.InceptionCost,
+    "shortcut": ex.ShortcutSwitch,
+}
+
+
+@pytest.fixture(params=PANELS)
+def panel(request):
+    return PANELS[request.param]()
+
+
+def test_every_state_is_a_drawing_with_a_name_and_its_words(panel):
+    for control in panel.controls.values():
+        start = control.value
+        if isinstance(control, W.BoundedIntText):
+            values = (control.min, control.max, (control.min + control.max) // 2)
+        else:
+            values = (
+                (True, False) if isinstance(control, W.Checkbox) else dict(control.options).values()
+            )
+        for value in values:
+            control.value = value
+            drawing, words = panel.shown.value.split("</svg><p ")
+            root = ElementTree.fromstring(drawing + "</svg>")
+            assert root.get("role") == "img" and len(root.get("aria-label")) > 40
+            assert words.startswith('aria-live="polite"')
+            assert 'fill="white"' in drawing  # readable on a dark page
+        control.value = start
+
+
+def test_every_control_has_a_name_and_no_two_are_alike(panel):
+    names = [control.description for control in panel.controls.values()]
+    assert all(names) and len(set(names)) == len(names)
+    assert {type(c) for c in panel.controls.values()} <= {W.BoundedIntText, W.Dropdown, W.Checkbox}
+    assert set(panel.sliders) == {
+        name for name, c in panel.controls.items() if isinstance(c, W.BoundedIntText)
+    }
+
+
+def test_a_stored_notebook_keeps_a_plain_table_and_a_sentence(panel):
+    data, _ = DisplayFormatter().format(panel)
+    assert set(data) == {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"}
+    assert not re.search(r"<(style|svg|img)|style=", data["text/html"])
+    ElementTree.fromstring(f"<div>{data['text/html']}</div>")
