@@ -120,7 +120,8 @@ class Explorer(Panel):
 
 def _html(view: View) -> str:
     words = f'<p aria-live="polite" style="max-width: 700px">{escape(view.sentence)}</p>'
-    return view.svg + words + _table(view.table, "padding: 1px 10px; text-align: right")
+    table = _table(view.table, "padding: 1px 10px; text-align: right")
+    return f'<div style="line-height: 1.4">{view.svg}{words}{table}</div>'
 
 
 def _table(lines: Sequence[tuple[str, ...]], style: str = "") -> str:
