@@ -1,6 +1,7 @@
-# make lessons    install once, then open JupyterLab on the lessons
-# make test       install once, then run every test, the notebooks included
-# make notebooks  run every lesson on real CIFAR-10 and store its outputs
+# make lessons        install once, then open JupyterLab on the lessons
+# make test           install once, then run every test, the notebooks included
+# make test-browser   test the stepper in a real JupyterLab; needs Chromium or Chrome
+# make notebooks      run every lesson on real CIFAR-10 and store its outputs
 
 PYTHON ?= python3
 RUN = .venv/bin/python
@@ -15,6 +16,10 @@ test: .venv/installed
 	$(RUN) -m ruff format --check .
 	$(RUN) -m pytest
 
+test-browser: .venv/installed
+	$(RUN) -m pip install --quiet --editable ".[browser]"
+	$(RUN) -m pytest tests/test_browser.py
+
 notebooks: .venv/installed
 	CNN_LESSONS_PROFILE=cpu $(RUN) -m tests.store_notebooks
 
@@ -23,4 +28,4 @@ notebooks: .venv/installed
 	$(RUN) -m pip install --editable .
 	touch $@
 
-.PHONY: lessons test notebooks
+.PHONY: lessons test test-browser notebooks

@@ -351,14 +351,14 @@ def _lane_characters(lanes: list, here: int, reads: list[int], ends: list[int]) 
 # --- the panel ----------------------------------------------------------------------------------
 
 # A list box is a table that can be clicked, walked through with the arrow keys, and read aloud. Its
-# columns need letters of one width.
+# columns need letters of one width. JupyterLab would take the arrow keys for itself, to go to the
+# next cell; the attribute, which is JupyterLab's own, keeps them here.
 LETTERS = "font-family: monospace; font-size: 11px; line-height: 1.3; margin: 0; padding-left: 4px"
-STYLE = (
-    f"""<style>.cnn-steps select {{ {LETTERS} }}</style>"""
-    + """<style>
-  .cnn-steps option:checked { background: #0072B2 linear-gradient(#0072B2, #0072B2);
-  color: white }</style>"""
-)
+STYLE = f"""<style onload="for (const list of this.closest('.cnn-steps').querySelectorAll('select'))
+  list.dataset.lmSuppressShortcuts = 'true'">
+  .cnn-steps select {{ {LETTERS} }}
+  .cnn-steps option:checked {{ background: #0072B2 linear-gradient(#0072B2, #0072B2);
+  color: white }}</style>"""
 
 
 class Stepper(Panel):
@@ -415,7 +415,8 @@ class Stepper(Panel):
         heading, lines = table_lines(self.record)
         self.table = W.Select(
             options=[(line, k) for k, line in enumerate(lines)],
-            index=0, rows=min(22, len(lines)),
+            index=0, rows=min(22, len(lines)), description="Layers",
+            style={"description_width": "0px"},
             layout=W.Layout(width=f"{6.7 * len(heading) + 24:.0f}px"),
         )  # fmt: skip
         for widget, trait in ((slider, "value"), (play, "value"), (self.table, "index")):
