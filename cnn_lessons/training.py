@@ -1,24 +1,66 @@
-"""Train a network and measure it: one loop, the same on CPU, CUDA and MPS, with nothing hidden."""
+"""Train a network and measure it: one loop, the same on CPU, CUDA and MPS, with nothing hidden.
+
+    history = fit(model, dataset.batches("train", augment=True), dataset.batches("validation"),
+                  RECIPES["LeNet5"]["cpu"])
+
+The file goes from the recipe to the loop, to what the loop needs, to measuring.
+"""
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
-from math import isfinite
+from functools import partial
+from math import cos, isfinite, pi
+from statistics import median
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+Batches = Iterable[tuple[Tensor, Tensor]]  # images (N, C, H, W) and labels (N,), and it has a len()
+Loss = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+# ---- Recipes ------------------------------------------------------------------------------------
+
+
+def triangle(progress: float, peak: float = 0.2) -> float:
+    """The learning rate's share of its highest value, `progress` of the way through (0 to 1).
+
+    It climbs in a straight line until `peak`, so that the first steps do no harm, and then falls in
+    a straight line to 0, so that the last ones settle.
+    """
+    return progress / peak if progress < peak else (1 - progress) / (1 - peak)
+
+
+def cosine(progress: float, peak: float = 0.2) -> float:
+    """As `triangle`, but it falls along half a cosine: slowly at first and slowly at the end."""
+    return (
+        progress / peak if progress < peak else (1 + cos(pi * (progress - peak) / (1 - peak))) / 2
+    )
+
+
+SCHEDULES = {"triangle": triangle, "cosine": cosine}
+PRECISIONS = ("float32", "bfloat16", "auto")
 PROFILES = ("test", "cpu", "gpu")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a training needs to know.
+    """What a training needs to know; two trainings with one recipe and one seed are the same.
 
-    `learning_rate` is the highest one; `images` limits the training pictures, None means all.
+    epochs, images: how often all training pictures are seen; how many there are, None means all.
+    learning_rate, schedule, warmup: the highest rate; how it falls after the first `warmup` (a
+        share, 0 to 1) of all steps, in which it climbs: see SCHEDULES.
+    batch_size, momentum, weight_decay: of SGD with Nesterov momentum.
+    label_smoothing: the share of certainty (0 to 1) that the right answer gives to all classes.
+    clip: the greatest length of the gradient; a longer one is shortened to it. None: as it is.
+    precision: "float32", "bfloat16" (autocast), or "auto": bfloat16 if it is faster here, which may
+        differ from machine to machine and changes the numbers a little.
+    Raises ValueError for anything else.
     """
 
     epochs: int
@@ -27,13 +69,32 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     images: int | None = None
+    schedule: str = "triangle"
+    warmup: float = 0.2
+    label_smoothing: float = 0.0
+    clip: float | None = None
+    precision: str = "float32"
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "learning_rate"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be above 0; got {getattr(self, name)}")
+        for name in ("epochs", "batch_size", "learning_rate", "clip"):
+            value = getattr(self, name)
+            if not (name == "clip" and value is None) and not value > 0:
+                raise ValueError(f"{name} must be above 0; got {value}")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"weight_decay must be 0 or more; got {self.weight_decay}")
+        for name in ("momentum", "warmup", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be from 0 to below 1; got {getattr(self, name)}")
         if self.images is not None and self.images < 1:
             raise ValueError(f"images must be None (all) or at least 1; got {self.images}")
+        for name, allowed in (("schedule", SCHEDULES), ("precision", PRECISIONS)):
+            if getattr(self, name) not in allowed:
+                got = repr(getattr(self, name))
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {got}")
+
+    def rate(self, progress: float) -> float:
+        """The learning rate, `progress` of the way through (0 to 1)."""
+        return self.learning_rate * SCHEDULES[self.schedule](progress, self.warmup)
 
 
 # Chosen on the validation pictures, never on the test pictures. LeNet-5 (JPEG copy of CIFAR-10, one
@@ -70,6 +131,9 @@ def device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
+# ---- What happened ------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Result:
     """How a network did on some pictures. `accuracy` is correct pictures / all pictures, 0 to 1."""
@@ -94,10 +158,15 @@ class Epoch:
 
 @dataclass
 class History:
-    """What `fit` saw: one `Epoch` for each that was finished, and why it stopped, if it did."""
+    """What `fit` saw: one `Epoch` for each that was finished, and why it stopped, if it did.
+
+    `batches` counts the steps of the training, `precision` is what "auto" turned out to be.
+    """
 
     epochs: list[Epoch] = field(default_factory=list)
     stopped: str = ""
+    batches: int = 0
+    precision: str = ""
 
     def column(self, name: str) -> list[float]:
         """One quantity over the epochs, such as "train_loss"."""
@@ -118,63 +187,52 @@ class History:
         return "\n".join([*lines, *filter(None, [self.stopped])])
 
 
+# ---- The loop -----------------------------------------------------------------------------------
+
+
 def fit(
     model: nn.Module,
-    train: Iterable[tuple[Tensor, Tensor]],
-    validation: Iterable[tuple[Tensor, Tensor]],
+    train: Batches,
+    validation: Batches,
     recipe: Recipe,
     progress: bool = True,
+    *,
+    loss: Loss | None = None,
 ) -> History:
-    """Train `model` in place with cross-entropy and SGD, and return what happened.
+    """Train `model` in place by `recipe` with SGD, and return what happened.
 
     `train` and `validation` give batches of images (N, C, H, W) and labels (N,) on the model's own
-    device, as `Dataset.batches` does; each pass over `train` is one epoch. The learning rate
-    changes with every batch, see `triangle`. The model is left in evaluation mode.
+    device, as `Dataset.batches` does; each pass over `train` is one epoch. `loss` gives the mean
+    loss and the logits of a batch; left out it is `cross_entropy`, GoogLeNet has `loss_with_aux`.
+    Validation is in float32. The model is left in evaluation mode.
 
     Ctrl-C, or Jupyter's Interrupt, stops the training and keeps the weights and the finished
     epochs. So does a loss that is no longer a finite number.
     """
     model.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(
-        model.parameters(),
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        nesterov=recipe.momentum > 0,
-    )
-    history, steps = History(), recipe.epochs * len(train)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: triangle(step / steps))
-    with tqdm(total=steps, desc="training", unit="batch", disable=not progress) as bar:
+    loss = loss or partial(cross_entropy, label_smoothing=recipe.label_smoothing)
+    optimizer, history, steps = _optimizer(model, recipe), History(), recipe.epochs * len(train)
+    with _bar(train, recipe, progress) as bar:
         try:
+            history.precision = _precision(model, validation, recipe, loss)
             for number in range(1, recipe.epochs + 1):
                 start = time.perf_counter()
-                trained = _train_epoch(model, train, optimizer, schedule, bar)
+                trained = _train_epoch(model, train, optimizer, recipe, loss, history, bar)
                 seconds = time.perf_counter() - start
                 if not isfinite(trained.loss):
-                    history.stopped = (
-                        f"Stopped in epoch {number}: the loss is {trained.loss}. The steps were "
-                        f"too large; try a learning_rate below {recipe.learning_rate}."
-                    )
+                    history.stopped = _not_finite(number, trained.loss, recipe)
                     break
                 checked = evaluate(model, validation)
-                history.epochs.append(
-                    Epoch(
-                        number,
-                        trained.loss,
-                        trained.accuracy,
-                        checked.loss,
-                        checked.accuracy,
-                        seconds,
-                        trained.images / seconds,
-                    )
-                )
+                measured = (trained.loss, trained.accuracy, checked.loss, checked.accuracy)
+                speed = trained.images / seconds
+                history.epochs.append(Epoch(number, *measured, seconds, speed))
                 bar.set_postfix_str(
                     f"epoch {number}/{recipe.epochs}, loss {trained.loss:.3f}, "
                     f"validation {checked.accuracy:.1%}"
                 )
         except KeyboardInterrupt:
             history.stopped = (
-                f"Stopped by you after {schedule.last_epoch} of {steps} batches; weights are kept."
+                f"Stopped by you after {history.batches} of {steps} batches; weights are kept."
             )
     model.eval()
     if history.stopped:
@@ -182,38 +240,135 @@ def fit(
     return history
 
 
-def _train_epoch(
-    model: nn.Module,
-    train: Iterable[tuple[Tensor, Tensor]],
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    bar: tqdm,
-) -> Result:
+def _train_epoch(model, train, optimizer, recipe, loss, history, bar) -> Result:
     """One pass. Loss and correct pictures are summed on the device and read once, at the end:
     asking for a number after each batch would make a GPU wait each time."""
     model.train()
+    steps = recipe.epochs * len(train)
     loss_sum, correct, images_seen = 0.0, 0, 0
     for images, labels in train:
-        logits = model(images)
-        loss = F.cross_entropy(logits, labels)
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.rate(history.batches / steps)
+        with _autocast(images.device, history.precision):
+            batch_loss, logits = loss(model, images, labels)
         optimizer.zero_grad()
-        loss.backward()
+        batch_loss.backward()
+        if recipe.clip is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
         optimizer.step()
-        schedule.step()
-        loss_sum += loss.detach() * len(labels)
+        history.batches += 1
+        loss_sum += batch_loss.detach() * len(labels)
         correct += (logits.detach().argmax(dim=1) == labels).sum()
         images_seen += len(labels)
-        bar.update()
+        bar.update(len(labels))
     return Result(float(loss_sum) / images_seen, int(correct) / images_seen, images_seen)
 
 
-def triangle(progress: float, peak: float = 0.2) -> float:
-    """The learning rate's share of its highest value, `progress` of the way through (0 to 1).
+def cross_entropy(
+    model: nn.Module, images: Tensor, labels: Tensor, label_smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """The mean cross-entropy of a batch, and the logits (N, classes) it was computed from."""
+    logits = model(images)
+    return F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing), logits
 
-    It climbs in a straight line until `peak`, so that the first steps do no harm, and then falls in
-    a straight line to 0, so that the last ones settle.
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
+    """SGD in one fused pass over all weights where the device has it."""
+    options = {
+        "lr": recipe.learning_rate,
+        "momentum": recipe.momentum,
+        "weight_decay": recipe.weight_decay,
+        "nesterov": recipe.momentum > 0,
+    }
+    try:
+        return torch.optim.SGD(model.parameters(), fused=True, **options)
+    except RuntimeError:  # this device or this kind of number has none
+        return torch.optim.SGD(model.parameters(), **options)
+
+
+def _bar(train: Batches, recipe: Recipe, progress: bool) -> tqdm:
+    images = getattr(train, "num_images", len(train) * recipe.batch_size)
+    shown = {"desc": "training", "unit": " images", "unit_scale": True}
+    return tqdm(total=recipe.epochs * images, disable=not progress, **shown)
+
+
+def _not_finite(number: int, loss: float, recipe: Recipe) -> str:
+    return (
+        f"Stopped in epoch {number}: the loss is {loss}. The steps were too large; try a "
+        f"learning_rate below {recipe.learning_rate}, a longer warmup, or clip=1.0."
+    )
+
+
+# ---- Precision ----------------------------------------------------------------------------------
+
+
+def _autocast(device: torch.device, precision: str) -> AbstractContextManager:
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def _precision(model: nn.Module, validation: Batches, recipe: Recipe, loss: Loss) -> str:
+    """What the recipe asks for; "auto" is decided on the first validation pictures."""
+    if recipe.precision != "auto":
+        return recipe.precision
+    images, labels = next(iter(validation))
+    size = recipe.batch_size
+    return faster_precision(model, images[:size], labels[:size], loss)
+
+
+def faster_precision(
+    model: nn.Module, images: Tensor, labels: Tensor, loss: Loss = cross_entropy, seconds: float = 1
+) -> str:
+    """ "bfloat16" if a training step is at least 1.1 times as fast with it here, else "float32".
+
+    Tried on a copy, both in turn, for about `seconds` or one step of each; weights and random
+    numbers are left as they were. A machine that cannot do bfloat16 gets "float32".
     """
-    return progress / peak if progress < peak else (1 - progress) / (1 - peak)
+    trial, before, times = deepcopy(model).train(), rng_states(), {"float32": [], "bfloat16": []}
+
+    def step(precision: str) -> float:
+        start = time.perf_counter()
+        with _autocast(images.device, precision):
+            value, _ = loss(trial, images, labels)
+        value.backward()
+        value.item()  # waits until the device has finished
+        return time.perf_counter() - start
+
+    try:
+        for precision in times:
+            step(precision)  # the first one also sets things up
+        end = time.perf_counter() + seconds
+        while not times["bfloat16"] or time.perf_counter() < end:
+            for precision, found in times.items():
+                found.append(step(precision))
+    except RuntimeError:
+        return "float32"
+    finally:
+        set_rng_states(before)
+    gain = median(times["float32"]) / median(times["bfloat16"])
+    return "bfloat16" if gain >= 1.1 else "float32"
+
+
+def rng_states() -> dict[str, Tensor]:
+    """The states of PyTorch's random generators (uint8): "cpu", and those of the GPU, if any."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states |= {f"cuda{k}": state for k, state in enumerate(torch.cuda.get_rng_state_all())}
+    if torch.backends.mps.is_available():
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def set_rng_states(states: dict[str, Tensor]) -> None:
+    """Put them back; those of devices that are not here are left out."""
+    torch.set_rng_state(states["cpu"])
+    for k in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        if f"cuda{k}" in states:
+            torch.cuda.set_rng_state(states[f"cuda{k}"], k)
+    if "mps" in states and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(states["mps"])
+
+
+# ---- Measuring ----------------------------------------------------------------------------------
 
 
 @torch.no_grad()
