@@ -214,6 +214,18 @@ class Batches:
     def __len__(self) -> int:
         return -(-self.num_images // self.batch_size)
 
+    def identity(self) -> dict[str, object]:
+        """What these batches are made of, to tell one training's data from another's.
+
+        The sha256 is over all labels and every hundredth picture.
+        """
+        names = ("num_images", "batch_size", "augment", "shuffle", "seed")
+        margin = PADDING if self.augment else 0
+        pictures = self._windows[0, ::100, margin, margin].cpu().contiguous()
+        digest = hashlib.sha256(self._labels.cpu().numpy())
+        digest.update(pictures.numpy())
+        return {name: getattr(self, name) for name in names} | {"sha256": digest.hexdigest()}
+
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         how = {"augment": self.augment, "shuffle": self.shuffle, "seed": self.seed}
         choices = draw(self.num_images, **how, epoch=self.epoch)

@@ -14,12 +14,15 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from math import cos, isfinite, pi
+from pathlib import Path
 from statistics import median
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
+
+from cnn_lessons.checkpoint import Checkpoint, CheckpointError, rng_states, set_rng_states
 
 Batches = Iterable[tuple[Tensor, Tensor]]  # images (N, C, H, W) and labels (N,), and it has a len()
 Loss = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -198,24 +201,32 @@ def fit(
     progress: bool = True,
     *,
     loss: Loss | None = None,
+    checkpoint: str | Path | None = None,
+    watch: Callable[[History], object] | None = None,
 ) -> History:
     """Train `model` in place by `recipe` with SGD, and return what happened.
 
     `train` and `validation` give batches of images (N, C, H, W) and labels (N,) on the model's own
     device, as `Dataset.batches` does; each pass over `train` is one epoch. `loss` gives the mean
     loss and the logits of a batch; left out it is `cross_entropy`, GoogLeNet has `loss_with_aux`.
-    Validation is in float32. The model is left in evaluation mode.
+    Validation is in float32. The model is left in evaluation mode. `watch` is called after each
+    epoch with the history so far, to draw it for example.
+
+    `checkpoint` names a file that is written before the first and after each epoch. If it is there
+    already, the training goes on from it, on the CPU to the very numbers of one that never stopped.
+    A file of another training is refused with CheckpointError.
 
     Ctrl-C, or Jupyter's Interrupt, stops the training and keeps the weights and the finished
     epochs. So does a loss that is no longer a finite number.
     """
     model.to(memory_format=torch.channels_last)
+    optimizer, steps = _optimizer(model, recipe), recipe.epochs * len(train)
+    history, save = _begin(checkpoint, model, optimizer, train, recipe, loss)
     loss = loss or partial(cross_entropy, label_smoothing=recipe.label_smoothing)
-    optimizer, history, steps = _optimizer(model, recipe), History(), recipe.epochs * len(train)
-    with _bar(train, recipe, progress) as bar:
+    with _bar(train, recipe, history, progress) as bar:
         try:
-            history.precision = _precision(model, validation, recipe, loss)
-            for number in range(1, recipe.epochs + 1):
+            history.precision = history.precision or _precision(model, validation, recipe, loss)
+            for number in range(len(history.epochs) + 1, recipe.epochs + 1):
                 start = time.perf_counter()
                 trained = _train_epoch(model, train, optimizer, recipe, loss, history, bar)
                 seconds = time.perf_counter() - start
@@ -230,6 +241,9 @@ def fit(
                     f"epoch {number}/{recipe.epochs}, loss {trained.loss:.3f}, "
                     f"validation {checked.accuracy:.1%}"
                 )
+                save()
+                if watch:
+                    watch(history)
         except KeyboardInterrupt:
             history.stopped = (
                 f"Stopped by you after {history.batches} of {steps} batches; weights are kept."
@@ -286,10 +300,11 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
         return torch.optim.SGD(model.parameters(), **options)
 
 
-def _bar(train: Batches, recipe: Recipe, progress: bool) -> tqdm:
+def _bar(train: Batches, recipe: Recipe, history: History, progress: bool) -> tqdm:
     images = getattr(train, "num_images", len(train) * recipe.batch_size)
+    total, done = recipe.epochs * images, len(history.epochs) * images
     shown = {"desc": "training", "unit": " images", "unit_scale": True}
-    return tqdm(total=recipe.epochs * images, disable=not progress, **shown)
+    return tqdm(total=total, initial=done, disable=not progress, **shown)
 
 
 def _not_finite(number: int, loss: float, recipe: Recipe) -> str:
@@ -297,6 +312,35 @@ def _not_finite(number: int, loss: float, recipe: Recipe) -> str:
         f"Stopped in epoch {number}: the loss is {loss}. The steps were too large; try a "
         f"learning_rate below {recipe.learning_rate}, a longer warmup, or clip=1.0."
     )
+
+
+def _begin(path, model, optimizer, train, recipe, loss) -> tuple[History, Callable[[], None]]:
+    """The history so far, from the file at `path` if it is there, and what writes that file."""
+    if path is None:
+        return History(), lambda: None
+    about = {"loss": getattr(loss, "__name__", str(loss)), "batches": len(train)}
+    about |= {f"recipe.{name}": value for name, value in asdict(recipe).items()}
+    about |= {f"data.{k}": v for k, v in getattr(train, "identity", dict)().items()}
+    file = Checkpoint(path, model, optimizer, about)
+    done = file.load() or {"history": asdict(History()), "data_epoch": None}
+    if done["data_epoch"] is not None:
+        train.epoch = done["data_epoch"]
+    history = History(**done["history"])
+    history.epochs = [Epoch(**epoch) for epoch in history.epochs]
+
+    def save() -> None:
+        try:
+            file.save({"history": asdict(history), "data_epoch": getattr(train, "epoch", None)})
+        except OSError as error:
+            if not history.epochs:  # better now than after hours
+                raise CheckpointError(f"checkpoint {path} cannot be written: {error}") from error
+            tqdm.write(f"Epoch {len(history.epochs)} is not in {path}: {error}. Training goes on.")
+
+    if history.epochs:
+        print(f"Goes on after epoch {len(history.epochs)} of {recipe.epochs}, from {path}.")
+    else:
+        save()
+    return history, save
 
 
 # ---- Precision ----------------------------------------------------------------------------------
@@ -346,26 +390,6 @@ def faster_precision(
         set_rng_states(before)
     gain = median(times["float32"]) / median(times["bfloat16"])
     return "bfloat16" if gain >= 1.1 else "float32"
-
-
-def rng_states() -> dict[str, Tensor]:
-    """The states of PyTorch's random generators (uint8): "cpu", and those of the GPU, if any."""
-    states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        states |= {f"cuda{k}": state for k, state in enumerate(torch.cuda.get_rng_state_all())}
-    if torch.backends.mps.is_available():
-        states["mps"] = torch.mps.get_rng_state()
-    return states
-
-
-def set_rng_states(states: dict[str, Tensor]) -> None:
-    """Put them back; those of devices that are not here are left out."""
-    torch.set_rng_state(states["cpu"])
-    for k in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        if f"cuda{k}" in states:
-            torch.cuda.set_rng_state(states[f"cuda{k}"], k)
-    if "mps" in states and torch.backends.mps.is_available():
-        torch.mps.set_rng_state(states["mps"])
 
 
 # ---- Measuring ----------------------------------------------------------------------------------

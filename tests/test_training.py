@@ -80,8 +80,9 @@ def gradient_lengths(monkeypatch, **settings):
         lengths.append(float(torch.stack(gradients).norm()))
         return step(self, *args, **options)
 
-    monkeypatch.setattr(torch.optim.SGD, "step", noted)
-    fit(small(), Pictures(), Pictures(), Recipe(epochs=2, **settings), progress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.SGD, "step", noted)
+        fit(small(), Pictures(), Pictures(), Recipe(epochs=2, **settings), progress=False)
     return lengths
 
 
