@@ -108,6 +108,14 @@ class Dataset:
             chosen, self.mean, self.std, batch_size, augment, shuffle, seed=seed, device=device
         )
 
+    def with_all_training(self) -> "Dataset":
+        """For the last run of a recipe that is chosen: training has the validation pictures too.
+
+        An accuracy on the validation pictures says nothing then.
+        """
+        both = [(part.images, part.labels) for part in (self.train, self.validation)]
+        return replace(self, train=Split(*(torch.cat(tensors) for tensors in zip(*both))))
+
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 (N, 3, 32, 32) to float32 of the same shape: (images / 255 - mean) / std."""
         mean = _levels(self.mean, images.device)[:, None, None]

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cnn_lessons import checkpoint
 from cnn_lessons.models import (
@@ -61,24 +61,31 @@ def full_name(name: str) -> str:
     raise ValueError(f"the network must be one of {', '.join(NETWORKS)}; got {name!r}")
 
 
+def round_to_half(model: nn.Module) -> dict[str, Tensor]:
+    """Round the model's weights to half precision, and return them in it.
+
+    So an accuracy can be measured of what is stored. Raises ValueError for weights too large.
+    """
+    half = {
+        key: value.half() if value.is_floating_point() else value
+        for key, value in model.state_dict().items()
+    }
+    large = [key for key, value in half.items() if not value.isfinite().all()]
+    if large:
+        raise ValueError(f"the weights {large[0]} do not fit into half precision")
+    model.load_state_dict(half)
+    return half
+
+
 def save_trained(
     model: nn.Module, name: str, details: dict, folder: str | Path = WEIGHTS
 ) -> nn.Module:
     """Write weights in half precision, and their card: `details`, of plain values, and a sha256.
 
-    The model's own weights are rounded to what is written, so that an accuracy measured before and
-    after can be compared. Returns the model.
+    The model's own weights are rounded as well. Returns the model.
     """
-    name, folder = full_name(name), Path(folder)
-    half = {
-        key: value.half() if value.is_floating_point() else value
-        for key, value in model.state_dict().items()
-    }
-    if not all(value.isfinite().all() for value in half.values()):
-        raise ValueError(f"the weights of {name} do not fit into half precision")
-    model.load_state_dict(half)
-    path = folder / f"{name}.safetensors"
-    checkpoint.write(path, half, {"network": name})
+    name, path = full_name(name), Path(folder) / f"{full_name(name)}.safetensors"
+    checkpoint.write(path, round_to_half(model), {"network": name})
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     text = json.dumps({"network": name} | details | {"sha256": sha256}, indent=2)
     path.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
