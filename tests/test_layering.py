@@ -7,7 +7,14 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "cnn_lessons"
 LOWER = {"shapes", "training", "data", "checkpoint", "recipes"}  # what happens to tensors
-UPPER = {"stepper", "plots", "checks", "trained", "train"}  # what a learner sees and touches
+UPPER = {
+    "stepper",
+    "plots",
+    "checks",
+    "trained",
+    "train",
+    "live",
+}  # what a learner sees and touches
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

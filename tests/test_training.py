@@ -272,6 +272,19 @@ def test_predict_is_in_evaluation_mode_and_puts_the_mode_back():
     assert torch.equal(labels, torch.arange(32) % 10) and not logits.requires_grad
 
 
+def test_watch_sees_every_finished_epoch():
+    seen = []
+    history = fit(
+        small(),
+        Pictures(),
+        Pictures(),
+        Recipe(epochs=3),
+        progress=False,
+        watch=lambda history: seen.append(len(history.epochs)),
+    )
+    assert seen == [1, 2, 3] and len(history.epochs) == 3
+
+
 def test_history_prints_a_line_an_epoch():
     history = fit(small(), Pictures(), Pictures(), Recipe(epochs=2), progress=False)
     lines = str(history).splitlines()
