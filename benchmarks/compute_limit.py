@@ -1,4 +1,4 @@
-"""What feeding costs: `fit` with augmentation, against its steps alone on one batch that is ready."""
+"""What feeding costs: `fit` with augmentation, against the same steps on one fixed batch."""
 
 import time
 

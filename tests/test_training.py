@@ -256,6 +256,16 @@ def test_interrupt_in_validation_keeps_the_model_usable():
     assert evaluate(model, Pictures()).images == 32
 
 
+def test_an_interrupt_while_the_precision_is_tried_keeps_the_model_usable():
+    class Interrupted(Pictures):
+        def __iter__(self):
+            raise KeyboardInterrupt
+
+    model, recipe = small(), Recipe(epochs=2, precision="auto")
+    history = fit(model, Pictures(), Interrupted(), recipe, progress=False)
+    assert "after 0 of 4 batches" in history.stopped and not model.training
+
+
 def test_a_loss_that_is_not_finite_stops_and_says_what_to_try():
     history = fit(
         small(), Pictures(), Pictures(), Recipe(epochs=9, learning_rate=1e30), progress=False
