@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
-from cnn_lessons import checkpoint, trained, training
+from cnn_lessons import checkpoint, data, trained, training
 from cnn_lessons.checkpoint import CheckpointError
+from cnn_lessons.models import VGG, GoogLeNetCIFAR
 
 DETAILS = {"data": "shapes", "accuracy": 0.5}
 
@@ -23,6 +26,29 @@ def test_every_network_has_its_recipes_and_its_input():
     for name in trained.NETWORKS:
         with torch.device("meta"):
             assert trained.build(name.upper())(torch.empty(2, 3, 32, 32)).shape == (2, 10)
+
+
+DEAD = {"VGG16Plain": partial(VGG, "D", 10, 32), "GoogLeNetCIFAR": GoogLeNetCIFAR}
+
+
+@pytest.mark.parametrize("name", DEAD)
+@pytest.mark.parametrize("seed", range(5))
+def test_logits_depend_on_the_picture_with_our_start_and_not_with_pytorchs(name, seed):
+    def spread(build):
+        torch.manual_seed(seed)
+        with torch.inference_mode():
+            return float(build().eval()(torch.randn(4, 3, 32, 32)).std(dim=0).mean())
+
+    assert spread(partial(trained.build, name)) > 0.05
+    assert spread(DEAD[name]) < 1e-3
+
+
+def test_googlenet_learns_a_few_pictures_by_heart_with_its_recipe():
+    torch.manual_seed(0)
+    batch = data.shapes(train=40, test=10).batches("train", 16, images=16)
+    recipe = replace(training.RECIPES["GoogLeNetCIFAR"]["test"], epochs=25, warmup=0.5)
+    history = training.fit(trained.build("GoogLeNetCIFAR"), batch, batch, recipe, progress=False)
+    assert history.epochs[-1].train_loss < 1.0
 
 
 def test_what_was_saved_is_loaded_in_half_the_memory(saved, tmp_path):
