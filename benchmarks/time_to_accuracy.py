@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 
 import torch
+from torch.utils.data import DataLoader
 
 from benchmarks import common
 from cnn_lessons import trained, training
@@ -16,11 +17,11 @@ from cnn_lessons import trained, training
 MARKS = {"LeNet5": (0.63, 4), "ArticleResNet": (0.69, 3)}  # accuracy, our epochs
 
 
-def usual(dataset, name: str, images: int, mark: float, most: int, seed: int) -> tuple:
+def usual(dataset, name: str, loader: DataLoader, mark: float, most: int, seed: int) -> tuple:
     """Seconds and epochs to the mark, None for the seconds where `most` epochs do not reach it."""
     torch.manual_seed(seed)
-    model, loader = trained.build(name), common.usual_loader(dataset, images)
-    optimizer, seconds = torch.optim.Adam(model.parameters(), lr=1e-3), 0.0
+    model, seconds = trained.build(name), 0.0
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     for epoch in range(1, most + 1):
         start = time.perf_counter()
         common.usual_epoch(model, loader, optimizer)
@@ -30,11 +31,11 @@ def usual(dataset, name: str, images: int, mark: float, most: int, seed: int) ->
     return None, most
 
 
-def ours(dataset, name: str, images: int, mark: float, epochs: int, seed: int) -> tuple:
+def ours(dataset, name: str, mark: float, epochs: int, seed: int) -> tuple:
     """The same of `fit`; it is measured on the test pictures after each epoch as well."""
     recipe = replace(training.RECIPES[name]["cpu"], epochs=epochs, precision="auto")
     torch.manual_seed(seed)
-    train = dataset.batches("train", recipe.batch_size, augment=True, seed=seed, images=images)
+    train = dataset.batches("train", recipe.batch_size, augment=True, seed=seed)
     test = dataset.batches("test", 500)
     history = training.fit(trained.build(name), train, test, recipe, progress=False)
     seconds = 0.0
@@ -54,14 +55,17 @@ def main(arguments=None) -> list[dict]:
     dataset, rows = common.pictures(chosen.quick).with_all_training(), []
     for name in chosen.networks:
         (mark, epochs), most = MARKS[name], chosen.most
-        images = len(dataset.train)
         if chosen.quick:
             mark, epochs, most = 0.05, 1, 1
-        for who, run, limit in (("fit", ours, epochs), ("usual", usual, most)):
-            seconds, number = run(dataset, name, images, mark, limit, chosen.seed)
+        loader = common.usual_loader(dataset, len(dataset.train), 0 if chosen.quick else 2)
+        measured = {
+            "fit": ours(dataset, name, mark, epochs, chosen.seed),
+            "usual": usual(dataset, name, loader, mark, most, chosen.seed),
+        }
+        for who, (seconds, epoch) in measured.items():
             reached = "not reached" if seconds is None else round(seconds, 1)
-            rows.append({"network": name, "mark": mark, "loop": who, "seconds": reached})
-            rows[-1]["epochs"] = number
+            row = {"network": name, "mark": mark, "loop": who}
+            rows.append(row | {"seconds": reached, "epochs": epoch})
     print(common.table(rows), common.machine(), sep="\n")
     return rows
 
