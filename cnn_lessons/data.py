@@ -108,6 +108,14 @@ class Dataset:
             chosen, self.mean, self.std, batch_size, augment, shuffle, seed=seed, device=device
         )
 
+    def with_all_training(self) -> "Dataset":
+        """For the last run of a recipe that is chosen: training has the validation pictures too.
+
+        An accuracy on the validation pictures says nothing then.
+        """
+        both = [(part.images, part.labels) for part in (self.train, self.validation)]
+        return replace(self, train=Split(*(torch.cat(tensors) for tensors in zip(*both))))
+
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 (N, 3, 32, 32) to float32 of the same shape: (images / 255 - mean) / std."""
         mean = _levels(self.mean, images.device)[:, None, None]
@@ -213,6 +221,18 @@ class Batches:
 
     def __len__(self) -> int:
         return -(-self.num_images // self.batch_size)
+
+    def identity(self) -> dict[str, object]:
+        """What these batches are made of, to tell one training's data from another's.
+
+        The sha256 is over all labels and every hundredth picture.
+        """
+        names = ("num_images", "batch_size", "augment", "shuffle", "seed")
+        margin = PADDING if self.augment else 0
+        pictures = self._windows[0, ::100, margin, margin].cpu().contiguous()
+        digest = hashlib.sha256(self._labels.cpu().numpy())
+        digest.update(pictures.numpy())
+        return {name: getattr(self, name) for name in names} | {"sha256": digest.hexdigest()}
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         how = {"augment": self.augment, "shuffle": self.shuffle, "seed": self.seed}

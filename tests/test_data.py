@@ -691,3 +691,22 @@ def test_archive_cut_short(tmp_path, keep):
     archive.write_bytes(tar_of(good_members())[:keep])
     with pytest.raises(DataError, match="archive: damaged"):
         data._unpack(archive, tmp_path / "out")
+
+
+def test_all_training_pictures_are_those_of_both_splits():
+    dataset = data.shapes(train=40, test=10)
+    whole = dataset.with_all_training()
+    assert len(whole.train) == 40 and len(whole.validation) == 4
+    assert torch.equal(whole.train.images[36:], dataset.validation.images)
+    assert torch.equal(whole.train.labels[:36], dataset.train.labels)
+    assert (whole.mean, whole.name) == (dataset.mean, dataset.name)
+
+
+def test_batches_of_other_pictures_or_another_order_have_another_identity():
+    dataset, other = (data.shapes(train=40, test=10, seed=seed) for seed in (0, 1))
+    identity = dataset.batches("train", 8, augment=True).identity()
+    assert identity == dataset.batches("train", 8, augment=True).identity()
+    assert identity["num_images"] == 36 and identity["augment"] is True
+    assert identity["sha256"] != other.batches("train", 8, augment=True).identity()["sha256"]
+    assert identity["sha256"] == dataset.batches("train", 8).identity()["sha256"]
+    assert identity != dataset.batches("train", 8, augment=True, seed=1).identity()

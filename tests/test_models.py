@@ -327,9 +327,10 @@ def test_auxiliary_losses_are_added_with_weight_0_3():
         output = model.forward_with_aux(pictures)
         losses = [F.cross_entropy(logits, labels) for logits in output]
         torch.testing.assert_close(model(pictures), output.logits)
-        loss = googlenet.loss_with_aux(model, pictures, labels)
+        loss, logits = googlenet.loss_with_aux(model, pictures, labels)
     torch.testing.assert_close(loss, losses[0] + 0.3 * losses[1] + 0.3 * losses[2])
     assert output._fields == ("logits", "aux1", "aux2")
+    assert torch.equal(logits, output.logits)
 
 
 def test_auxiliary_heads_read_4a_and_4d():
@@ -428,7 +429,7 @@ def trained(request):
 
 def loss_of(model, pictures, labels):
     if isinstance(model, GoogLeNet):
-        return googlenet.loss_with_aux(model, pictures, labels)
+        return googlenet.loss_with_aux(model, pictures, labels)[0]
     return F.cross_entropy(model(pictures), labels)
 
 

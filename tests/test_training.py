@@ -8,7 +8,7 @@ from torch import nn
 
 from cnn_lessons import training
 from cnn_lessons.models import LeNet5
-from cnn_lessons.training import Recipe, evaluate, fit, predict, triangle
+from cnn_lessons.training import Recipe, evaluate, faster_precision, fit, predict, triangle
 
 
 class Pictures:
@@ -63,6 +63,148 @@ def test_the_triangle():
     )
 
 
+def test_the_cosine_rises_to_its_peak_and_falls_to_0():
+    recipe = Recipe(epochs=1, learning_rate=2.0, schedule="cosine", warmup=0.5)
+    rates = [recipe.rate(progress) for progress in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    assert rates == pytest.approx([0.0, 1.0, 2.0, 1.0, 0.0])
+    assert Recipe(epochs=1, warmup=0.0).rate(0.0) == 0.05
+
+
+def gradient_lengths(monkeypatch, **settings):
+    """The length of the gradient at each step of a training."""
+    lengths = []
+    step = torch.optim.SGD.step
+
+    def noted(self, *args, **options):
+        gradients = [p.grad.norm() for group in self.param_groups for p in group["params"]]
+        lengths.append(float(torch.stack(gradients).norm()))
+        return step(self, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.SGD, "step", noted)
+        fit(small(), Pictures(), Pictures(), Recipe(epochs=2, **settings), progress=False)
+    return lengths
+
+
+def test_a_long_gradient_is_shortened_and_a_short_one_is_left_alone(monkeypatch):
+    free = gradient_lengths(monkeypatch)
+    assert free[0] > 5.0
+    assert gradient_lengths(monkeypatch, clip=1.0)[:2] == pytest.approx([1.0, 1.0], rel=1e-4)
+    assert gradient_lengths(monkeypatch, clip=1e6) == free
+
+
+def test_label_smoothing_is_that_of_the_definition():
+    model, (images, labels) = small(), Pictures(16).batches[0]
+    loss, logits = training.cross_entropy(model, images, labels, label_smoothing=0.1)
+    aims = nn.functional.one_hot(labels, 10) * 0.9 + 0.1 / 10
+    expected = -(aims * logits.log_softmax(dim=1)).sum(dim=1).mean()
+    torch.testing.assert_close(loss, expected)
+
+
+def test_fit_takes_another_loss():
+    def doubled(model, images, labels):
+        loss, logits = training.cross_entropy(model, images, labels)
+        return 2 * loss, logits
+
+    recipe, model = Recipe(epochs=1, learning_rate=1e-9), small()
+    history = fit(model, Pictures(), Pictures(), recipe, progress=False, loss=doubled)
+    (epoch,) = history.epochs
+    assert epoch.train_loss == pytest.approx(2 * epoch.validation_loss, rel=1e-4)
+    assert epoch.train_accuracy == epoch.validation_accuracy
+
+
+def test_without_a_fused_optimizer_the_plain_one_learns_the_same(monkeypatch):
+    made, original = [], torch.optim.SGD.__init__
+
+    def without(self, *args, fused=None, **options):
+        if fused:
+            raise RuntimeError("fused=True requires other devices")
+        made.append(self)
+        original(self, *args, **options)
+
+    fused = small()
+    fit(fused, Pictures(), Pictures(), Recipe(epochs=2), progress=False)
+    monkeypatch.setattr(torch.optim.SGD, "__init__", without)
+    plain = small()
+    fit(plain, Pictures(), Pictures(), Recipe(epochs=2), progress=False)
+    assert made and made[0].param_groups[0]["fused"] is None
+    torch.testing.assert_close(plain[1].weight, fused[1].weight)
+
+
+def test_bfloat16_is_used_when_asked_for_and_validation_stays_in_float32():
+    kinds = {True: set(), False: set()}
+    model = small()
+    model.register_forward_hook(
+        lambda model, images, logits: kinds[model.training].add(logits.dtype)
+    )
+    recipe = Recipe(epochs=2, precision="bfloat16")
+    history = fit(model, Pictures(), Pictures(), recipe, progress=False)
+    assert kinds == {True: {torch.bfloat16}, False: {torch.float32}}
+    assert history.precision == "bfloat16" and model[1].weight.dtype == torch.float32
+    assert history.epochs[-1].train_loss < history.epochs[0].train_loss
+
+
+class Clock:
+    """A clock that moves by what was done, not by how busy the machine is."""
+
+    def __init__(self, monkeypatch, seconds):
+        self.now, self.seconds = 0.0, seconds
+        monkeypatch.setattr(training.time, "perf_counter", lambda: self.now)
+
+    def loss(self, model, images, labels):
+        on = torch.is_autocast_enabled(images.device.type)
+        self.now += self.seconds["bfloat16" if on else "float32"]
+        return training.cross_entropy(model, images, labels)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [(0.05, "bfloat16"), (0.095, "float32"), (0.3, "float32")]
+)
+def test_the_probe_takes_bfloat16_only_where_it_is_clearly_faster(monkeypatch, seconds, expected):
+    clock = Clock(monkeypatch, {"float32": 0.1, "bfloat16": seconds})
+    assert faster_precision(small(), *Pictures().batches[0], clock.loss) == expected
+    recipe = Recipe(epochs=1, precision="auto")
+    history = fit(small(), Pictures(), Pictures(), recipe, False, loss=clock.loss)
+    assert history.precision == expected
+
+
+def test_the_probe_falls_back_where_bfloat16_fails():
+    def fails(model, images, labels):
+        if torch.is_autocast_enabled("cpu"):
+            raise RuntimeError("not implemented for 'BFloat16'")
+        return training.cross_entropy(model, images, labels)
+
+    assert faster_precision(small(), *Pictures().batches[0], fails, seconds=0) == "float32"
+
+
+def test_the_probe_leaves_weights_statistics_and_random_numbers_alone():
+    model = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(0.5), small())
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    faster_precision(model, *Pictures().batches[0], seconds=0)
+    assert torch.equal(torch.rand(4), expected)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_the_generators_of_a_gpu_are_kept_too(monkeypatch):
+    """A CPU stands in for two CUDA devices: only that each state goes back where it came from."""
+    states = [torch.tensor([k], dtype=torch.uint8) for k in range(2)]
+    put_back = {}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: states)
+    monkeypatch.setattr(
+        torch.cuda, "set_rng_state", lambda state, k: put_back.update({k: int(state)})
+    )
+    found = training.rng_states()
+    assert list(found) == ["cpu", "cuda0", "cuda1"]
+    training.set_rng_states(found)
+    assert put_back == {0: 0, 1: 1}
+
+
 def test_the_same_seed_gives_the_same_numbers():
     def run(seed):
         model = small(seed)
@@ -114,6 +256,16 @@ def test_interrupt_in_validation_keeps_the_model_usable():
     assert evaluate(model, Pictures()).images == 32
 
 
+def test_an_interrupt_while_the_precision_is_tried_keeps_the_model_usable():
+    class Interrupted(Pictures):
+        def __iter__(self):
+            raise KeyboardInterrupt
+
+    model, recipe = small(), Recipe(epochs=2, precision="auto")
+    history = fit(model, Pictures(), Interrupted(), recipe, progress=False)
+    assert "after 0 of 4 batches" in history.stopped and not model.training
+
+
 def test_a_loss_that_is_not_finite_stops_and_says_what_to_try():
     history = fit(
         small(), Pictures(), Pictures(), Recipe(epochs=9, learning_rate=1e30), progress=False
@@ -130,6 +282,19 @@ def test_predict_is_in_evaluation_mode_and_puts_the_mode_back():
     assert torch.equal(labels, torch.arange(32) % 10) and not logits.requires_grad
 
 
+def test_watch_sees_every_finished_epoch():
+    seen = []
+    history = fit(
+        small(),
+        Pictures(),
+        Pictures(),
+        Recipe(epochs=3),
+        progress=False,
+        watch=lambda history: seen.append(len(history.epochs)),
+    )
+    assert seen == [1, 2, 3] and len(history.epochs) == 3
+
+
 def test_history_prints_a_line_an_epoch():
     history = fit(small(), Pictures(), Pictures(), Recipe(epochs=2), progress=False)
     lines = str(history).splitlines()
@@ -143,6 +308,12 @@ def test_history_prints_a_line_an_epoch():
         ({"epochs": 0}, "epochs must be above 0; got 0"),
         ({"epochs": 1, "learning_rate": -1.0}, "learning_rate must be above 0; got -1"),
         ({"epochs": 1, "images": 0}, "images must be None"),
+        ({"epochs": 1, "clip": 0.0}, "clip must be above 0; got 0"),
+        ({"epochs": 1, "weight_decay": -0.1}, "weight_decay must be 0 or more"),
+        ({"epochs": 1, "warmup": 1.0}, "warmup must be from 0 to below 1; got 1"),
+        ({"epochs": 1, "label_smoothing": math.nan}, "label_smoothing must be from 0"),
+        ({"epochs": 1, "schedule": "step"}, "schedule must be one of triangle, cosine; got 'step'"),
+        ({"epochs": 1, "precision": "half"}, "precision must be one of float32, .*got 'half'"),
     ],
 )
 def test_a_bad_recipe_is_refused(arguments, message):

@@ -185,7 +185,11 @@ def _check_images(images: Tensor, least: int, layer: str, most: float = float("i
         raise ValueError(f"images must have {least} pixels a side{layer}; got {got}")
 
 
-def loss_with_aux(model: GoogLeNet, images: Tensor, labels: Tensor) -> Tensor:
-    """The loss to train with (section 5): the heads' cross-entropies are added with weight 0.3."""
-    loss, loss1, loss2 = (F.cross_entropy(out, labels) for out in model.forward_with_aux(images))
-    return loss + 0.3 * (loss1 + loss2)
+def loss_with_aux(model: GoogLeNet, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The loss to train with (section 5), and the network's own logits: for `training.fit`.
+
+    The cross-entropies of the heads are added to the network's with weight 0.3.
+    """
+    output = model.forward_with_aux(images)
+    loss, loss1, loss2 = (F.cross_entropy(logits.float(), labels) for logits in output)
+    return loss + 0.3 * (loss1 + loss2), output.logits

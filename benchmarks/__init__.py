@@ -1,0 +1,1 @@
+"""Measurements of the course: run one with `python -m benchmarks.NAME --help`."""

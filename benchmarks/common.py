@@ -1,0 +1,113 @@
+"""What the benchmarks share: options, the machine in words, medians in turn, the usual loop."""
+
+import argparse
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+import torchvision
+from torch import nn
+from torch.utils.data import DataLoader
+
+from cnn_lessons import data, trained
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def options(description: str, networks: tuple[str, ...] = ()) -> argparse.ArgumentParser:
+    """--quick for all; --networks for those that measure several."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="seconds, on generated pictures")
+    if networks:
+        choice = {"nargs": "+", "type": trained.full_name, "default": list(networks)}
+        parser.add_argument("--networks", help=f"of {', '.join(trained.NETWORKS)}", **choice)
+    return parser
+
+
+def pictures(quick: bool) -> data.Dataset:
+    return data.shapes(train=600, test=200) if quick else data.load()
+
+
+def machine() -> dict[str, str]:
+    """The machine and the versions in words, without its name."""
+    model = platform.processor() or platform.machine()
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
+        model = next(iter(names), model)
+    threads = torch.get_num_threads()
+    words = f"{os.cpu_count()} cores of {model}, {threads} thread{'s' * (threads > 1)}"
+    if torch.cuda.is_available():
+        words = f"{torch.cuda.get_device_name()}, {words}"
+    return {
+        "machine": words,
+        "versions": f"Python {platform.python_version()}, torch {torch.__version__}",
+    }
+
+
+def in_turn(variants: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    """The median of what each variant returns; one after the other in each round.
+
+    So a busy minute of the machine meets all of them. Before the first round each runs once.
+    """
+    for run in variants.values():
+        run()
+    found = {name: [] for name in variants}
+    for _ in range(rounds):
+        for name, run in variants.items():
+            found[name].append(run())
+    return {name: median(values) for name, values in found.items()}
+
+
+def table(rows: list[dict[str, object]]) -> str:
+    """Rows of the same columns as a Markdown table."""
+    lines = [list(rows[0]), ["---"] * len(rows[0])]
+    lines += [[f"{v:,.2f}" if isinstance(v, float) else str(v) for v in r.values()] for r in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+class UsualSet(torchvision.datasets.CIFAR10):
+    """torchvision's CIFAR10 with pictures that are in memory already: `__getitem__` is its own."""
+
+    def __init__(self, split: data.Split, transform: Callable):
+        self.data = split.images.permute(0, 2, 3, 1).contiguous().numpy()
+        self.targets = split.labels.tolist()
+        self.transform, self.target_transform = transform, None
+
+
+def usual_loader(dataset: data.Dataset, images: int, workers: int = 2) -> DataLoader:
+    """Batches of 128 as most public code makes them: PIL, one picture at a time, two workers."""
+    transforms = torchvision.transforms
+    transform = transforms.Compose(
+        [
+            transforms.RandomCrop(32, padding=4),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize(np.array(dataset.mean), np.array(dataset.std)),
+        ]
+    )
+    chosen = UsualSet(dataset.train.head(images), transform)
+    keep = {"persistent_workers": workers > 0}
+    return DataLoader(chosen, batch_size=128, shuffle=True, num_workers=workers, **keep)
+
+
+def usual_epoch(model: nn.Module, loader: DataLoader, optimizer: torch.optim.Optimizer) -> float:
+    """One pass as most public code makes it, loss and accuracy read after every batch."""
+    model.train()
+    criterion = nn.CrossEntropyLoss()
+    train_loss, correct, total = 0.0, 0, 0
+    for inputs, targets in loader:
+        optimizer.zero_grad()
+        outputs = model(inputs)
+        loss = criterion(outputs, targets)
+        loss.backward()
+        optimizer.step()
+        train_loss += loss.item()
+        _, predicted = outputs.max(1)
+        total += targets.size(0)
+        correct += predicted.eq(targets).sum().item()
+    return train_loss / len(loader)

@@ -1,0 +1,54 @@
+"""What feeding costs: `fit` with augmentation, against the same steps on one fixed batch."""
+
+import time
+
+import torch
+
+from benchmarks import common
+from benchmarks.training_loop import IMAGES, ours
+from cnn_lessons import trained, training
+
+
+def limit(dataset, name: str, images: int, precision: str):
+    """Only forward, backward and step; the function it returns gives pictures a second."""
+    model = trained.build(name).to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, fused=True)
+    batch, labels = next(iter(dataset.batches("train", images=min(images, 128))))
+    steps = max(1, images // len(labels))
+
+    def run() -> float:
+        start = time.perf_counter()
+        for _ in range(steps):
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+                loss, _ = training.cross_entropy(model, batch, labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return steps * len(labels) / (time.perf_counter() - start)
+
+    return run
+
+
+def main(arguments=None) -> list[dict]:
+    """Print two rows a network."""
+    parser = common.options(__doc__, tuple(trained.NETWORKS))
+    parser.add_argument("--rounds", type=int, default=5)
+    chosen = parser.parse_args(arguments)
+    dataset, rows = common.pictures(chosen.quick), []
+    for name in chosen.networks:
+        images = 256 if chosen.quick else IMAGES.get(name, 3_840)
+        variants = {}
+        for precision in ("float32", "bfloat16"):
+            variants[f"limit {precision}"] = limit(dataset, name, images, precision)
+            variants[f"fit {precision}"] = ours(dataset, name, images, precision)
+        speed = common.in_turn(variants, 1 if chosen.quick else chosen.rounds)
+        for precision in ("float32", "bfloat16"):
+            fit, most = speed[f"fit {precision}"], speed[f"limit {precision}"]
+            row = {"network": name, "precision": precision, "fit": round(fit)}
+            rows.append(row | {"limit": round(most), "fit / limit": fit / most})
+    print(common.table(rows), common.machine(), sep="\n")
+    return rows
+
+
+if __name__ == "__main__":
+    main()

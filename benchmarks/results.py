@@ -1,0 +1,81 @@
+"""Train recipes on all training pictures, read the test pictures once, write JSON.
+
+One file a network, in benchmarks/results. With --checkpoints FOLDER a stopped run goes on where it
+was; --save writes the weights of the first seed, in half precision, into the package.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from statistics import mean
+
+import torch
+
+from benchmarks import common
+from cnn_lessons import trained, training
+
+
+def one(dataset, name: str, recipe: training.Recipe, seed: int, checkpoints: Path | None):
+    """The trained network, its history, and how it does on the test pictures."""
+    device = training.device()
+    torch.manual_seed(seed)
+    model = trained.build(name).to(device)
+    how = {"seed": seed, "device": device, "images": recipe.images}
+    train = dataset.batches("train", recipe.batch_size, augment=True, **how)
+    # These are part of the training here: they only show that it still runs.
+    few = min(500, len(dataset.validation))
+    check = dataset.batches("validation", 500, device=device, images=few)
+    path = checkpoints and checkpoints / f"{name}-{seed}.safetensors"
+    history = training.fit(model, train, check, recipe, checkpoint=path)
+    if history.stopped:
+        raise SystemExit(1)
+    return model, history, training.evaluate(model, dataset.batches("test", 500, device=device))
+
+
+def main(arguments=None) -> list[dict]:
+    """Train, write, print a row a network."""
+    parser = common.options(__doc__, tuple(trained.NETWORKS))
+    parser.add_argument("--profile", choices=training.PROFILES, default="cpu")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--checkpoints", type=Path)
+    parser.add_argument("--folder", type=Path, default=common.RESULTS)
+    parser.add_argument("--save", action="store_true")
+    parser.add_argument("--weights", type=Path, default=trained.WEIGHTS)
+    chosen = parser.parse_args(arguments)
+    dataset, rows = common.pictures(chosen.quick).with_all_training(), []
+    for name in chosen.networks:
+        recipe = training.RECIPES[name]["test" if chosen.quick else chosen.profile]
+        runs = [one(dataset, name, recipe, seed, chosen.checkpoints) for seed in chosen.seeds]
+        accuracies = [round(result.accuracy, 4) for _, _, result in runs]
+        record = {"network": name, "accuracy": round(mean(accuracies), 4)}
+        record |= {"lowest": min(accuracies), "highest": max(accuracies), "seeds": chosen.seeds}
+        record |= {"accuracies": accuracies, "epochs": recipe.epochs, "recipe": asdict(recipe)}
+        record |= {"images": recipe.images or len(dataset.train), "data": dataset.name}
+        record["seconds"] = round(mean(history.seconds for _, history, _ in runs))
+        record |= {"precision": runs[0][1].precision, **common.machine()}
+        _write(chosen.folder / f"{name}.json", record)
+        if chosen.save:
+            save(runs[0][0], record, dataset, chosen.weights)
+        rows.append({key: record[key] for key in ("network", "accuracy", "epochs", "seconds")})
+    print(common.table(rows))
+    return rows
+
+
+def save(model, record: dict, dataset, folder: Path) -> None:
+    """The weights and their card, with the accuracy of the very weights that are written."""
+    keys = ("data", "images", "epochs", "recipe", "seconds", "machine", "versions")
+    details = {key: record[key] for key in keys} | {"seed": record["seeds"][0]}
+    trained.round_to_half(model)
+    device = next(model.parameters()).device
+    result = training.evaluate(model, dataset.batches("test", 500, device=device))
+    details["accuracy"] = round(result.accuracy, 4)
+    trained.save_trained(model, record["network"], details, folder)
+
+
+def _write(path: Path, record: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Pictures a second of `training.fit`, against the usual loop: same network, same pictures.
+
+The usual loop: torchvision's CIFAR10 with PIL transforms, a DataLoader with two workers that stay
+alive, SGD, loss and accuracy read by .item() after every batch, float32, PyTorch's own layout.
+"""
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from benchmarks import common
+from cnn_lessons import trained, training
+from cnn_lessons.recipes import Recipe
+
+IMAGES = {"LeNet5": 25_600, "VGG16": 640, "VGG16Plain": 640}  # a few seconds; others 3,840
+
+
+def usual(dataset, name: str, images: int, workers: int) -> Callable[[], float]:
+    """Makes the usual loop of one network; the function it returns gives pictures a second."""
+    model, loader = trained.build(name), common.usual_loader(dataset, images, workers)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+
+    def run() -> float:
+        start = time.perf_counter()
+        common.usual_epoch(model, loader, optimizer)
+        return images / (time.perf_counter() - start)
+
+    return run
+
+
+def ours(dataset, name: str, images: int, precision: str) -> Callable[[], float]:
+    """The same of `fit`."""
+    model, train = trained.build(name), dataset.batches("train", augment=True, images=images)
+    check = dataset.batches("validation", images=10)
+    recipe = Recipe(epochs=1, learning_rate=0.01, precision=precision)
+
+    def run() -> float:
+        history = training.fit(model, train, check, recipe, progress=False)
+        return history.epochs[0].images_per_second
+
+    return run
+
+
+def main(arguments=None) -> list[dict]:
+    """Print a row a network."""
+    parser = common.options(__doc__, tuple(trained.NETWORKS))
+    parser.add_argument("--rounds", type=int, default=5)
+    chosen = parser.parse_args(arguments)
+    dataset, rows = common.pictures(chosen.quick), []
+    for name in chosen.networks:
+        images = 256 if chosen.quick else IMAGES.get(name, 3_840)
+        variants = {"usual": usual(dataset, name, images, 0 if chosen.quick else 2)}
+        for precision in ("float32", "bfloat16"):
+            variants[precision] = ours(dataset, name, images, precision)
+        speed = common.in_turn(variants, 1 if chosen.quick else chosen.rounds)
+        row = {"network": name} | {key: round(value) for key, value in speed.items()}
+        row |= {f"{key} / usual": speed[key] / speed["usual"] for key in ("float32", "bfloat16")}
+        rows.append(row)
+    print(common.table(rows), common.machine(), sep="\n")
+    return rows
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""Checkpoints: a stopped training goes on to the same numbers, and no file is ever half written."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from cnn_lessons import checkpoint, data
+from cnn_lessons.checkpoint import CheckpointError
+from cnn_lessons.training import Recipe, cross_entropy, fit
+
+RECIPE = Recipe(epochs=4, learning_rate=0.02, clip=1.0, schedule="cosine", label_smoothing=0.1)
+SET = data.shapes(train=80, test=10)
+
+
+def network(seed=0, width=4):
+    """Small, but with all that remembers something: momentum, batch norm, dropout."""
+    torch.manual_seed(seed)
+    layers = (nn.Conv2d(3, width, 3, 4), nn.BatchNorm2d(width), nn.ReLU(), nn.Dropout(0.3))
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * 64, 10))
+
+
+class Interrupted:
+    """Batches that Ctrl-C meets at one of them: `after` counts over all epochs."""
+
+    def __init__(self, batches, after):
+        self.batches, self.left = batches, after
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getattr__(self, name):
+        return getattr(self.batches, name)
+
+    def __setattr__(self, name, value):
+        if name == "epoch":
+            self.batches.epoch = value
+        else:
+            super().__setattr__(name, value)
+
+    def __iter__(self):
+        for batch in self.batches:
+            self.left -= 1
+            if self.left < 0:
+                raise KeyboardInterrupt
+            yield batch
+
+
+def train_for(after=10**6, path=None, recipe=RECIPE, model=None, in_validation=10**6, **options):
+    """A new process in small: new network, new batches, other random numbers before it."""
+    model = model or network()
+    torch.rand(7)
+    train = SET.batches("train", 16, augment=True, images=64, **options)
+    checks = Interrupted(SET.batches("validation", 4), in_validation)
+    history = fit(model, Interrupted(train, after), checks, recipe, False, checkpoint=path)
+    return model, history
+
+
+def numbers(history):
+    names = ("epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+    return [history.column(name) for name in names]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("stops", [[0], [2], [4], [5], [7, 2], [15], [16]])
+def test_a_resumed_training_is_the_uninterrupted_one_bit_for_bit(tmp_path, stops, precision):
+    recipe = replace(RECIPE, precision=precision)
+    expected, whole = train_for(recipe=recipe)
+    assert len(whole.epochs) == 4 and whole.batches == 16
+    for after in stops:
+        train_for(after, tmp_path / "run", recipe)
+    # What the new process starts with must not matter: another seed, other weights.
+    model, history = train_for(path=tmp_path / "run", recipe=recipe, model=network(seed=9))
+    assert numbers(history) == numbers(whole) and history.batches == 16
+    for name, tensor in expected.state_dict().items():
+        assert torch.equal(model.state_dict()[name], tensor), name
+    assert history.precision == precision and not history.stopped
+
+
+def test_an_interrupt_in_validation_resumes_from_the_epoch_before(tmp_path):
+    _, whole = train_for()
+    _, stopped = train_for(path=tmp_path / "run", in_validation=3)
+    assert len(stopped.epochs) == 1 and "after 8 of 16 batches" in stopped.stopped
+    _, history = train_for(path=tmp_path / "run")
+    assert numbers(history) == numbers(whole)
+
+
+@pytest.mark.parametrize("function", ["fsync", "replace"])
+def test_an_interrupt_while_writing_keeps_the_file_before(tmp_path, monkeypatch, function):
+    expected, whole = train_for()
+    calls, original = [], getattr(os, function)
+
+    def interrupted(*args):
+        calls.append(args)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return original(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.os, function, interrupted)
+        _, stopped = train_for(path=tmp_path / "run")
+    assert "Stopped by you" in stopped.stopped and len(calls) >= 4
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    model, history = train_for(path=tmp_path / "run")
+    assert numbers(history) == numbers(whole)
+    assert torch.equal(model[0].weight, expected[0].weight)
+
+
+def test_a_finished_training_is_not_repeated(tmp_path, capsys):
+    model, whole = train_for(path=tmp_path / "run")
+    assert capsys.readouterr().out == ""
+    again, history = train_for(after=0, path=tmp_path / "run", model=network(seed=1))
+    assert history.epochs == whole.epochs and torch.equal(again[0].weight, model[0].weight)
+    assert "Goes on after epoch 4 of 4" in capsys.readouterr().out
+
+
+def test_plain_lists_of_batches_can_be_resumed_too(tmp_path):
+    batches = list(SET.batches("train", 16, images=64))
+    recipe = replace(RECIPE, epochs=2)
+    fit(network(), batches, batches, recipe, False, checkpoint=tmp_path / "run")
+    history = fit(network(), batches, batches, recipe, False, checkpoint=tmp_path / "run")
+    assert len(history.epochs) == 2
+
+
+def test_a_full_disk_costs_no_epoch_and_not_the_file_before(tmp_path, monkeypatch, capsys):
+    _, whole = train_for()
+    train_for(6, tmp_path / "run")
+    before = (tmp_path / "run").read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.os, "fsync", full)
+        _, history = train_for(path=tmp_path / "run")
+    assert numbers(history) == numbers(whole)
+    assert "Epoch 4 is not in" in capsys.readouterr().out
+    assert (tmp_path / "run").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_training(tmp_path):
+    (tmp_path / "file").write_text("in the way of a folder")
+    with pytest.raises(CheckpointError, match="file/run cannot be written"):
+        train_for(after=0, path=tmp_path / "file" / "run")
+
+
+KILLED = """
+import os, sys, torch
+from cnn_lessons import checkpoint
+checkpoint.write(sys.argv[1], {"weight": torch.ones(1000)}, {"epoch": 1})
+setattr(os, sys.argv[2], lambda *args: os.kill(os.getpid(), 9))
+checkpoint.write(sys.argv[1], {"weight": torch.zeros(1000)}, {"epoch": 2})
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a kill that cannot be caught")
+@pytest.mark.parametrize("function", ["fsync", "replace"])
+def test_a_kill_while_writing_leaves_the_file_before(tmp_path, function):
+    path = tmp_path / "run"
+    process = subprocess.run([sys.executable, "-c", KILLED, str(path), function])
+    assert process.returncode == -9
+    tensors, record = checkpoint.read(path)
+    assert record["epoch"] == 1 and tensors["weight"].sum() == 1000
+    checkpoint.write(path, tensors, {"epoch": 3})  # what the killed one left is not in the way
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("kept", [0, 5, 100, 5000, -1])
+def test_a_file_cut_short_is_refused(tmp_path, kept):
+    train_for(4, tmp_path / "run")
+    content = (tmp_path / "run").read_bytes()
+    assert len(content) > 5001
+    (tmp_path / "run").write_bytes(content[:kept])
+    with pytest.raises(CheckpointError, match="run is cut short or damaged"):
+        train_for(path=tmp_path / "run")
+
+
+def test_a_flipped_bit_is_refused(tmp_path):
+    train_for(4, tmp_path / "run")
+    content = bytearray((tmp_path / "run").read_bytes())
+    content[-50] ^= 1
+    (tmp_path / "run").write_bytes(content)
+    with pytest.raises(CheckpointError, match="sha256 is not the recorded one"):
+        train_for(path=tmp_path / "run")
+
+
+def test_a_file_of_another_origin_is_refused(tmp_path):
+    save_file({"weight": torch.zeros(2)}, tmp_path / "run")
+    with pytest.raises(CheckpointError, match="was not written by this course"):
+        train_for(path=tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": nn.Linear(3, 3)}, "network is Sequential there and Linear here"),
+        ({"model": network(width=5)}, "0.weight is [4, 3, 3, 3] there and [5, 3, 3, 3] here"),
+        ({"recipe": replace(RECIPE, epochs=5)}, "recipe.epochs is 4 there and 5 here"),
+        ({"recipe": replace(RECIPE, clip=None)}, "recipe.clip is 1.0 there and None here"),
+        ({"seed": 1}, "data.seed is 0 there and 1 here"),
+    ],
+)
+def test_a_file_of_another_training_is_refused_by_name(tmp_path, change, message):
+    train_for(4, tmp_path / "run")
+    before = (tmp_path / "run").read_bytes()
+    with pytest.raises(CheckpointError) as error:
+        train_for(path=tmp_path / "run", **change)
+    assert message in str(error.value) and (tmp_path / "run").read_bytes() == before
+
+
+def test_other_pictures_layers_and_losses_are_refused_too(tmp_path):
+    def run(pictures, model, loss=None):
+        batches = pictures.batches("train", 16, images=64)
+        fit(model, batches, batches, RECIPE, False, checkpoint=tmp_path / "run", loss=loss)
+
+    run(SET, network())
+    with pytest.raises(CheckpointError, match=r"data\.sha256 is"):
+        run(data.shapes(train=80, test=10, seed=1), network())
+    tanh = network()
+    tanh[2] = nn.Tanh()
+    with pytest.raises(CheckpointError, match="layers is"):
+        run(SET, tanh)
+    with pytest.raises(CheckpointError, match="loss is None there and cross_entropy here"):
+        run(SET, network(), cross_entropy)
