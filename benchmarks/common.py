@@ -3,7 +3,7 @@
 import argparse
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 
@@ -16,6 +16,10 @@ from torch.utils.data import DataLoader
 from cnn_lessons import data, trained
 
 RESULTS = Path(__file__).parent / "results"
+
+
+# Pictures in one timing, for some seconds; the other networks take 3,840.
+IMAGES = {"LeNet5": 25_600, "VGG16": 640, "VGG16Plain": 640}
 
 
 def options(description: str, networks: tuple[str, ...] = ()) -> argparse.ArgumentParser:
@@ -61,6 +65,23 @@ def in_turn(variants: dict[str, Callable[[], float]], rounds: int) -> dict[str, 
         for name, run in variants.items():
             found[name].append(run())
     return {name: median(values) for name, values in found.items()}
+
+
+def speeds(
+    arguments: list[str] | None, description: str, variants: Callable[..., dict[str, Callable]]
+) -> Iterator[tuple[str, dict[str, float]]]:
+    """For each network that the command line names, the medians of its variants.
+
+    `variants(dataset, name, images, quick)` gives what to run, each returning pictures a second.
+    """
+    parser = options(description, tuple(trained.NETWORKS))
+    parser.add_argument("--rounds", type=int, default=5)
+    chosen = parser.parse_args(arguments)
+    dataset = pictures(chosen.quick)
+    for name in chosen.networks:
+        images = 256 if chosen.quick else IMAGES.get(name, 3_840)
+        runs = variants(dataset, name, images, chosen.quick)
+        yield name, in_turn(runs, 1 if chosen.quick else chosen.rounds)
 
 
 def table(rows: list[dict[str, object]]) -> str:

@@ -1,12 +1,13 @@
 """What feeding costs: `fit` with augmentation, against the same steps on one fixed batch."""
 
 import time
+from collections.abc import Callable
 
 import torch
 
 from benchmarks import common
-from benchmarks.training_loop import IMAGES, ours
-from cnn_lessons import trained, training
+from benchmarks.training_loop import ours
+from cnn_lessons import recipes, trained, training
 
 
 def limit(dataset, name: str, images: int, precision: str):
@@ -29,20 +30,19 @@ def limit(dataset, name: str, images: int, precision: str):
     return run
 
 
+def variants(dataset, name: str, images: int, quick: bool) -> dict[str, Callable[[], float]]:
+    found = {}
+    for precision in recipes.PRECISIONS[:2]:
+        found[f"limit {precision}"] = limit(dataset, name, images, precision)
+        found[f"fit {precision}"] = ours(dataset, name, images, precision)
+    return found
+
+
 def main(arguments=None) -> list[dict]:
     """Print two rows a network."""
-    parser = common.options(__doc__, tuple(trained.NETWORKS))
-    parser.add_argument("--rounds", type=int, default=5)
-    chosen = parser.parse_args(arguments)
-    dataset, rows = common.pictures(chosen.quick), []
-    for name in chosen.networks:
-        images = 256 if chosen.quick else IMAGES.get(name, 3_840)
-        variants = {}
-        for precision in ("float32", "bfloat16"):
-            variants[f"limit {precision}"] = limit(dataset, name, images, precision)
-            variants[f"fit {precision}"] = ours(dataset, name, images, precision)
-        speed = common.in_turn(variants, 1 if chosen.quick else chosen.rounds)
-        for precision in ("float32", "bfloat16"):
+    rows = []
+    for name, speed in common.speeds(arguments, __doc__, variants):
+        for precision in recipes.PRECISIONS[:2]:
             fit, most = speed[f"fit {precision}"], speed[f"limit {precision}"]
             row = {"network": name, "precision": precision, "fit": round(fit)}
             rows.append(row | {"limit": round(most), "fit / limit": fit / most})

@@ -11,9 +11,7 @@ import torch
 
 from benchmarks import common
 from cnn_lessons import trained, training
-from cnn_lessons.recipes import Recipe
-
-IMAGES = {"LeNet5": 25_600, "VGG16": 640, "VGG16Plain": 640}  # a few seconds; others 3,840
+from cnn_lessons.recipes import PRECISIONS, Recipe
 
 
 def usual(dataset, name: str, images: int, workers: int) -> Callable[[], float]:
@@ -42,20 +40,17 @@ def ours(dataset, name: str, images: int, precision: str) -> Callable[[], float]
     return run
 
 
+def variants(dataset, name: str, images: int, quick: bool) -> dict[str, Callable[[], float]]:
+    found = {"usual": usual(dataset, name, images, 0 if quick else 2)}
+    return found | {kind: ours(dataset, name, images, kind) for kind in PRECISIONS[:2]}
+
+
 def main(arguments=None) -> list[dict]:
     """Print a row a network."""
-    parser = common.options(__doc__, tuple(trained.NETWORKS))
-    parser.add_argument("--rounds", type=int, default=5)
-    chosen = parser.parse_args(arguments)
-    dataset, rows = common.pictures(chosen.quick), []
-    for name in chosen.networks:
-        images = 256 if chosen.quick else IMAGES.get(name, 3_840)
-        variants = {"usual": usual(dataset, name, images, 0 if chosen.quick else 2)}
-        for precision in ("float32", "bfloat16"):
-            variants[precision] = ours(dataset, name, images, precision)
-        speed = common.in_turn(variants, 1 if chosen.quick else chosen.rounds)
+    rows = []
+    for name, speed in common.speeds(arguments, __doc__, variants):
         row = {"network": name} | {key: round(value) for key, value in speed.items()}
-        row |= {f"{key} / usual": speed[key] / speed["usual"] for key in ("float32", "bfloat16")}
+        row |= {f"{key} / usual": speed[key] / speed["usual"] for key in PRECISIONS[:2]}
         rows.append(row)
     print(common.table(rows), common.machine(), sep="\n")
     return rows

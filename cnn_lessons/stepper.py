@@ -6,9 +6,7 @@
 panel around it.
 """
 
-import base64
 import html
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, prod, sqrt
@@ -18,11 +16,10 @@ import numpy as np
 import torch
 from IPython.display import display
 from matplotlib import colormaps
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cnn_lessons import plots
+from cnn_lessons import plots, svg
 from cnn_lessons.shapes import Record, Row, record
 from cnn_lessons.widgets import Panel
 
@@ -299,12 +296,6 @@ def _ends(first: int, size: int, side: int, scale: int) -> tuple[int, int]:
     return (start, end) if end - start >= 6 else (max(0, end - 6), max(end, 6))
 
 
-def _png(pixels: np.ndarray) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "png", compress_level=1)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
 # --- branches as lines --------------------------------------------------------------------------
 
 
@@ -543,7 +534,7 @@ def _img(pixels: np.ndarray | None, text: str, side: int) -> str:
     height, width = pixels.shape[:2]
     scale = side / max(height, width)
     return (
-        f'<figure style="margin: 0"><img src="{_png(pixels)}" alt="{text}" '
+        f'<figure style="margin: 0"><img src="{svg.png(pixels)}" alt="{text}" '
         f'width="{round(width * scale)}" height="{round(height * scale)}" '
         f'style="image-rendering: pixelated; max-width: none">'
         f'<figcaption style="font-size: 85%">{text}</figcaption></figure>'

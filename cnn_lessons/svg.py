@@ -7,6 +7,7 @@ import base64
 import io
 from html import escape
 
+import numpy as np
 from PIL import Image
 from torch import Tensor
 
@@ -66,11 +67,15 @@ def grid(x: float, y: float, rows: int, columns: int, cell: float) -> str:
 
 def picture(image: Tensor) -> str:
     """A picture, uint8 (1 or 3, H, W), one pixel a unit and not blurred."""
-    buffer = io.BytesIO()
     pixels = image.cpu().expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
-    Image.fromarray(pixels).save(buffer, "png")
-    data = base64.b64encode(buffer.getvalue()).decode()
     return (
         f'<image width="{image.shape[2]}" height="{image.shape[1]}" '
-        f'style="image-rendering: pixelated" href="data:image/png;base64,{data}"/>'
+        f'style="image-rendering: pixelated" href="{png(pixels)}"/>'
     )
+
+
+def png(pixels: np.ndarray) -> str:
+    """Pixels, uint8 (height, width, 3), as the address of a PNG that holds them itself."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "png", compress_level=1)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
