@@ -51,7 +51,10 @@ def show(figure: Figure, text: str) -> None:
     display({"text/markdown": f"*{text}*", "text/plain": text}, raw=True)
 
 
-def _axes(width: float, height: float) -> Axes:
+def _axes(width: float, height: float, ax: Axes | None = None) -> Axes:
+    """The axes that were given, or those of a new figure of so many inches."""
+    if ax is not None:
+        return ax
     return Figure((width, height), layout="constrained").add_subplot()
 
 
@@ -106,10 +109,19 @@ def prediction(
     return figure
 
 
-def confusion(labels: Tensor, predicted: Tensor, class_names: Sequence[str], title="") -> Figure:
-    """Rows are true classes, columns predicted ones, entries numbers of pictures."""
+def confusion(
+    labels: Tensor,
+    predicted: Tensor,
+    class_names: Sequence[str],
+    title: str = "",
+    ax: Axes | None = None,
+) -> Figure:
+    """Rows are true classes, columns predicted ones, entries numbers of pictures.
+
+    With `ax` it is drawn there, so that several stand in one figure.
+    """
     matrix = confusion_matrix(labels, predicted, len(class_names))
-    ax = _axes(6.2, 5.6)
+    ax = _axes(6.2, 5.6, ax)
     share = matrix / matrix.sum(dim=1, keepdim=True).clamp(min=1)
     ax.imshow(share.numpy(), cmap="Oranges", vmin=0, vmax=1)
     for row, column in torch.cartesian_prod(*[torch.arange(len(class_names))] * 2).tolist():
@@ -408,9 +420,14 @@ def film_strip(tiles: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
     return figure
 
 
-def receptive_fields(image: Tensor, record: Record, title: str = "") -> Figure:
-    """One picture, uint8 (3, H, W), with what the middle unit of each set of maps sees of it."""
-    ax = _axes(4.6, 3)
+def receptive_fields(
+    image: Tensor, record: Record, title: str = "", ax: Axes | None = None
+) -> Figure:
+    """One picture, uint8 (3, H, W), with what the middle unit of each set of maps sees of it.
+
+    With `ax` it is drawn there, so that several stand in one figure.
+    """
+    ax = _axes(4.6, 3, ax)
     ax.imshow(image.permute(1, 2, 0).numpy())
     rows = [row for row in record if row.window and len(row.output) == 4]
     styles = [(colour, style) for style in ("-", "--") for colour in (ORANGE, BLUE, GREEN, "black")]
@@ -428,9 +445,12 @@ def receptive_fields(image: Tensor, record: Record, title: str = "") -> Figure:
     return ax.figure
 
 
-def connections(reads: Tensor, title: str = "") -> Figure:
-    """Which input maps (rows) each output map (columns) reads, from a boolean (outputs, inputs)."""
-    ax = _axes(6, 2.6)
+def connections(reads: Tensor, title: str = "", ax: Axes | None = None) -> Figure:
+    """Which input maps (rows) each output map (columns) reads, from a boolean (outputs, inputs).
+
+    With `ax` it is drawn there, so that several stand in one figure.
+    """
+    ax = _axes(6, 2.6, ax)
     ax.imshow(reads.T.numpy(), cmap="Greys", vmin=0, vmax=1.4)
     outputs, inputs = reads.shape
     ax.set_xticks(range(outputs))

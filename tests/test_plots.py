@@ -252,3 +252,15 @@ def test_show_gives_the_picture_and_its_text_twin(monkeypatch):
 def test_show_refuses_a_text_that_is_not_one_sentence(text):
     with pytest.raises(ValueError, match="text must be one sentence with its full stop; got"):
         plots.show(plots.pictures(IMAGES), text)
+
+
+def test_several_can_stand_in_one_figure():
+    figure = plots.Figure()
+    left, middle, right = figure.subplots(1, 3)
+    labels = torch.tensor([0, 1, 1])
+    assert plots.confusion(labels, labels, NAMES[:2], "all right", ax=left) is figure
+    assert plots.connections(LeNet5Original().c3.reads, "pairs", ax=middle) is figure
+    table = record(LeNet5(), (3, 32, 32))
+    image = torch.zeros(3, 32, 32, dtype=torch.uint8)
+    assert plots.receptive_fields(image, table, "views", ax=right) is figure
+    assert [ax.get_title() for ax in figure.axes] == ["all right", "pairs", "views"]
