@@ -341,16 +341,18 @@ class ReceptiveField(Explorer):
 
 
 @cache
-def _vgg_record(column: str, input_size: int) -> Record:
-    return on_meta(partial(vgg.VGG, column, input_size=input_size), (3, input_size, input_size))
+def _vgg_record(column: str, input_size: int, num_classes: int) -> Record:
+    build = partial(vgg.VGG, column, num_classes, input_size)
+    return on_meta(build, (3, input_size, input_size))
 
 
-def vgg_column(column: str = "D", input_size: int = 224) -> View:
+def vgg_column(column: str = "D", input_size: int = 224, num_classes: int = 1000) -> View:
     """One column of VGG's Table 1: its layers, what they cost, and what is new in it.
 
     The table has all six columns. Raises ValueError as `models.VGG` does.
     """
-    numbers = _vgg_numbers(_vgg_record(column, input_size))
+    record = _vgg_record(column, input_size, num_classes)
+    numbers = _vgg_numbers(record)
     text = (
         "Column {}: {weight_layers} layers with weights, {parameters:,} parameters, {macs:,} MACs; "
         "a unit of pool5 sees {sees}×{sees} pixels."
@@ -358,16 +360,16 @@ def vgg_column(column: str = "D", input_size: int = 224) -> View:
     names = list(vgg.TABLE_1)
     before = names[names.index(column) - 1] if column != names[0] else None
     if before:
-        older = _vgg_numbers(_vgg_record(before, input_size))
+        older = _vgg_numbers(_vgg_record(before, input_size, num_classes))
         costs = [numbers[key] - older[key] for key in ("parameters", "macs")]
         changes = "; ".join(_vgg_changes(column, before))
         text += f" Against {before}: {changes}; "
         text += "{:,} parameters and {:,} MACs more.".format(*costs)
     table = [("column", "layers with weights", "parameters", "MACs", "sees (pixels)")]
     for name in names:
-        values = _vgg_numbers(_vgg_record(name, input_size)).values()
+        values = _vgg_numbers(_vgg_record(name, input_size, num_classes)).values()
         table.append((f"▶ {name}" if name == column else name, *(f"{n:,}" for n in values)))
-    return View(text, _vgg_svg(column, before, input_size, text), table, numbers)
+    return View(text, _vgg_svg(column, before, record, text), table, numbers)
 
 
 def _vgg_numbers(record: Record) -> dict[str, int]:
@@ -394,9 +396,8 @@ def _vgg_changes(column: str, before: str) -> list[str]:
     return changes
 
 
-def _vgg_svg(column: str, before: str | None, input_size: int, sentence: str) -> str:
+def _vgg_svg(column: str, before: str | None, record: Record, sentence: str) -> str:
     """A line a block; orange is what the column before has not."""
-    record = _vgg_record(column, input_size)
     drawn = []
     for b, block in enumerate(vgg.TABLE_1[column], start=1):
         y = 36 * b - 26
@@ -421,9 +422,9 @@ def _vgg_svg(column: str, before: str | None, input_size: int, sentence: str) ->
 class VGGColumns(Explorer):
     """Choose a column of VGG's Table 1, and see its layers and what they cost."""
 
-    def __init__(self, input_size: int = 224):
+    def __init__(self, input_size: int = 224, num_classes: int = 1000):
         columns = {"column": choice("Column", dict(zip(vgg.TABLE_1, vgg.TABLE_1)), "D")}
-        super().__init__(lambda column: vgg_column(column, input_size), columns)
+        super().__init__(lambda column: vgg_column(column, input_size, num_classes), columns)
 
 
 # --- the cost of an Inception module ------------------------------------------------------------
@@ -455,10 +456,13 @@ def inception_cost(
     out, naive_out = module["cat"].output[1], naive["cat"].output[1]
     text = (
         f"{weights:,} weights ({module.parameters:,} parameters with the biases) and {macs:,} MACs "
-        f"make {out} maps of {size}×{size} out of {in_channels}. The naive module needs "
-        f"{naive_weights:,} weights, {naive_weights / weights:.1f} times as many, and gives "
-        f"{naive_out:,} maps."
+        f"make {out} maps of {size}×{size} out of {in_channels}. The naive module gives "
+        f"{naive_out:,} maps and needs {naive_weights:,} weights, "
     )
+    if naive_weights > weights:
+        text += f"{naive_weights / weights:.1f} times as many."
+    else:
+        text += "no more than this one: here the reductions save nothing."
     table = [("branch", "weights", "MACs", "naive: weights", "naive: MACs")]
     table += [(name, *(f"{n:,}" for n in cost)) for name, cost in zip(BRANCHES, costs)]
     numbers = {
@@ -520,8 +524,8 @@ class InceptionCost(Explorer):
 
     def choose(self, change: dict) -> None:
         """Set all widths to the chosen row."""
-        if change["new"] and not self.adapting:
-            self.set(**inception_rows()[change["new"]])
+        if not self.adapting:
+            self.set(**inception_rows().get(change["new"], {}))
 
     def adapt(self) -> None:
         rows = inception_rows().items()
@@ -567,10 +571,12 @@ def shortcut_switch(depth: int = 20, kind: str = "A", on: bool = True) -> View:
         if on == (shortcut is not None):
             chosen = name
             numbers = {"parameters": record.parameters, "growth": sizes[0] / sizes[-1]}
+    other = next(name for name in series if name != chosen)
     text = (
         f"{chosen[0].upper()}{chosen[1:]} network with {depth} layers, {numbers['parameters']:,} "
         "parameters. Before training, the gradient of the first block is about "
-        f"{_rounded(numbers['growth'], 1)} times as large as that of the last one."
+        f"{_rounded(numbers['growth'], 1)} times as large as that of the last one; "
+        f"{other}: {_rounded(series[other][0] / series[other][-1], 1)} times."
     )
     drawn = _block_graph(kind if on else None) + _gradient_plot(series, chosen)
     return View(text, svg.drawing(690, 340, text, *drawn), table, numbers)

@@ -188,7 +188,7 @@ def test_what_a_column_has_and_the_one_before_has_not():
 
 
 def test_vgg_at_32_pixels_and_at_sizes_it_has_not():
-    assert ex.vgg_column("D", 32).numbers["parameters"] < 40_000_000
+    assert ex.vgg_column("D", 32, 10).numbers["parameters"] == 33_638_218
     with pytest.raises(ValueError, match="column must be one of A, A-LRN"):
         ex.vgg_column("F")
     with pytest.raises(ValueError, match="input_size must be 32, 64"):
@@ -214,7 +214,7 @@ def test_the_weights_of_the_nine_modules(row, weights):
 def test_the_naive_module_costs_more():
     view = ex.inception_cost(**ex.inception_rows()["3a"])
     assert view.numbers["naive_weights"] == 387_072 and view.numbers["naive_out"] == 416
-    assert "387,072 weights, 2.4 times as many, and gives 416 maps" in view.sentence
+    assert "gives 416 maps and needs 387,072 weights, 2.4 times as many" in view.sentence
     assert "5.1 times as many" in ex.inception_cost(**ex.inception_rows()["5a"]).sentence
     branches = [int(line[1].replace(",", "")) for line in view.table[1:]]
     assert sum(branches[:-1]) == branches[-1] == 163_328
@@ -228,6 +228,8 @@ def test_a_row_sets_the_widths_and_other_widths_leave_the_row():
     panel.controls["ch3x3_reduce"].value = 182
     assert panel.row.value == "" and "1,442,816" not in panel.shown.value
     panel.controls["ch3x3_reduce"].value = 192
+    assert panel.row.value == "5b"
+    panel.row.value = ""  # the widths are still those of 5b
     assert panel.row.value == "5b"
     with pytest.raises(ValueError, match="in_channels"):
         ex.inception_cost(in_channels=0)
@@ -323,3 +325,8 @@ def test_a_stored_notebook_keeps_a_plain_table_and_a_sentence(panel):
     assert set(data) == {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"}
     assert not re.search(r"<(style|svg|img)|style=", data["text/html"])
     ElementTree.fromstring(f"<div>{data['text/html']}</div>")
+
+
+def test_reductions_that_save_nothing_are_called_so():
+    row = {**ex.inception_rows()["3a"], "ch3x3_reduce": 512, "ch5x5_reduce": 512}
+    assert "save nothing" in ex.inception_cost(**row).sentence
