@@ -64,12 +64,20 @@ def test_residual_networks_have_the_published_macs_and_fields(name, macs, field)
     assert last_map.receptive_field == (field, field)
 
 
-def test_dead_taps_of_a_resnet_18_at_32_pixels():
+@pytest.mark.parametrize(
+    ("name", "options", "dead"),
+    [
+        ("resnet18", {}, 6_946_816),
+        ("googlenet", {"init_weights": False, "aux_logits": False}, 1_081_344),
+        ("vgg16", {}, 0),
+    ],
+)
+def test_weights_that_never_meet_a_pixel_at_32_pixels_and_at_224(name, options, dead):
     with torch.device("meta"):
-        model = torchvision.models.resnet18()
-    dead = [round((1 - row.live) * row.parameters) for row in record(model, (3, 32, 32))]
-    assert sum(dead) == 6_946_816
-    assert all(row.live == 1 for row in record(model, (3, 224, 224)))
+        model = torchvision.models.get_model(name, **options)
+    assert record(model, (3, 32, 32)).dead == dead
+    large = record(model, (3, 224, 224))
+    assert large.dead == 0 and all(row.live == 1 for row in large)
 
 
 def test_the_receptive_field_is_what_a_gradient_reaches():
