@@ -60,8 +60,8 @@ class Sizes(NamedTuple):
     @property
     def formula(self) -> str:
         n, k, s, p, d = self
-        end = f" = {self.output}" if self.output else ""
-        return f"floor(({n} + 2·{p} − {d}·({k} − 1) − 1) / {s}) + 1{end}"
+        result = f"{(self.padded - self.span) // s + 1}".replace("-", "−")
+        return f"floor(({n} + 2·{p} − {d}·({k} − 1) − 1) / {s}) + 1 = {result}"
 
 
 def convolution(
@@ -96,15 +96,17 @@ def convolution(
 
 def _convolution_sentence(sizes: Sizes, row: int, column: int) -> str:
     span, padded, rest = sizes.span, sizes.padded, sizes.rest
+    formula = f"Output: {sizes.formula}."
     if not sizes.output:
         return (
-            f"The kernel does not fit: it spans {span} pixels, and the padded input has {padded}. "
-            "A smaller kernel, less dilation or more padding makes it fit."
+            f"{formula} The kernel does not fit: it spans {span} pixels, and the padded input has "
+            f"{padded}. A smaller kernel, less dilation or more padding makes it fit."
         )
     first, left = row * sizes.stride - sizes.padding, column * sizes.stride - sizes.padding
     text = (
-        f"Output: {sizes.formula}. The unit in row {row}, column {column} reads rows "
-        f"{_range(first, span)} and columns {_range(left, span)} of the input; "
+        f"{formula} The unit in row {row}, column {column} reads "
+        f"{_lines('row', first, sizes.kernel, sizes.dilation)} and "
+        f"{_lines('column', left, sizes.kernel, sizes.dilation)} of the input; "
     )
     text += "what is outside it is padding. " if sizes.padding else "counting starts at 0. "
     if sizes.stride > span:
@@ -115,8 +117,12 @@ def _convolution_sentence(sizes: Sizes, row: int, column: int) -> str:
     return text + f"The division leaves {rest}: the last {lines} of the padded input are not read."
 
 
-def _range(first: int, count: int) -> str:
-    return f"{first} to {first + count - 1}".replace("-", "−")
+def _lines(name: str, first: int, count: int, apart: int = 1) -> str:
+    """Rows or columns in words: "row 3", "rows 0 to 2", "columns −1, 1, 3"."""
+    places = [f"{first + k * apart}".replace("-", "−") for k in range(count)]
+    if count == 1:
+        return f"{name} {places[0]}"
+    return f"{name}s " + (", ".join(places) if apart > 1 else f"{places[0]} to {places[-1]}")
 
 
 def _convolution_svg(sizes: Sizes, row: int, column: int, sentence: str) -> str:
@@ -149,6 +155,7 @@ def _padded_input(sizes: Sizes, x: float, y: float, cell: float) -> list[str]:
         svg.rect(x, y, padded * cell, padded * cell, "white", GREY, 1, 'stroke-dasharray="4 3"'),
         svg.rect(*corner, sizes.input * cell, sizes.input * cell, PALE_GREY),
         svg.grid(x, y, padded, padded, cell),
+        svg.text(372, 356, "output = floor((n + 2p − d·(k − 1) − 1) / s) + 1", "start"),
     ]
     if sizes.rest:
         read = (padded - sizes.rest) * cell
@@ -185,7 +192,7 @@ class ConvolutionArithmetic(Explorer):
         back, forth = W.Button(description="◀ Previous"), W.Button(description="Next ▶")
         back.on_click(lambda _: self.move(-1))
         forth.on_click(lambda _: self.move(1))
-        super().__init__(convolution, controls, [back, forth])
+        super().__init__(convolution, controls, [W.HBox([back, forth])])
         self.adapt()
 
     def adapt(self) -> None:
@@ -205,7 +212,8 @@ def receptive_field(
 ) -> View:
     """What one unit of a layer sees of the input, in pixels, on a picture uint8 (C, H, W).
 
-    `layer` is a row's number or name in the record; branches count with what they see together.
+    `layer` is a row's number or name in the record; branches count with what they see together,
+    and so do all units of a vector, which have no place of their own: row and column are 0.
     Raises KeyError or IndexError for a layer that the record has not, and ValueError for one whose
     field is not known, for a unit that it has not, and for a picture of another size.
     """
@@ -256,18 +264,18 @@ def _input_size(record: Record) -> tuple[int, int]:
 
 
 def _map_size(row: Row) -> tuple[int, int]:
-    """Height and width of a layer's maps; a vector's units are maps of one unit."""
+    """Height and width of a layer's maps; a vector counts as a map of one unit."""
     return row.output[2:] if len(row.output) == 4 else (1, 1)
 
 
 def _field_sentence(step: Row, unit: tuple[int, int], firsts: list[int], inside: int) -> str:
     (top, left), (height, width) = firsts, step.receptive_field
-    who = f"The unit in row {unit[0]}, column {unit[1]} of {step.name} ({step.kind})"
-    if len(step.output) == 2:
-        who = f"Each of the {step.output[1]} units of {step.name} ({step.kind})"
+    who = f"The unit in row {unit[0]}, column {unit[1]} of {step.name} ({step.kind}) sees"
+    if len(step.output) != 4:
+        who = f"The {prod(step.output[1:]):,} units of {step.name} ({step.kind}) together see"
     text = (
-        f"{who} sees {height}×{width} pixels: rows {_range(top, height)}, "
-        f"columns {_range(left, width)}. "
+        f"{who} {height}×{width} pixels: {_lines('row', top, height)}, "
+        f"{_lines('column', left, width)}. "
     )
     if inside == height * width:
         return text + "All of them are in the picture."

@@ -62,10 +62,23 @@ def test_a_position_reads_the_pixels_that_torch_reads():
         output[position].backward(retain_graph=True)
         rows, columns = (set(axis.tolist()) for axis in image.grad[0, 0].nonzero(as_tuple=True))
         words = ex.convolution(7, 3, position=position, **settings).sentence.replace("−", "-")
-        found = re.search(r"rows (-?\d+) to (-?\d+) and columns (-?\d+) to (-?\d+)", words)
-        top, bottom, left, right = map(int, found.groups())
-        assert rows == {k for k in range(top, bottom + 1, 2) if 0 <= k < 7}, position
-        assert columns == {k for k in range(left, right + 1, 2) if 0 <= k < 7}, position
+        found = re.search(r"reads rows (.*) and columns (.*) of the input", words)
+        told = [[int(k) for k in part.split(", ")] for part in found.groups()]
+        assert [len(places) for places in told] == [3, 3], position
+        assert rows == {k for k in told[0] if 0 <= k < 7}, position
+        assert columns == {k for k in told[1] if 0 <= k < 7}, position
+
+
+@pytest.mark.parametrize(
+    ("kernel", "words"), [(1, "row 2 and column 1"), (3, "rows 2 to 4 and columns 1 to 3")]
+)
+def test_neighbouring_pixels_are_told_in_short(kernel, words):
+    side = ex.Sizes(7, kernel).output
+    assert f"reads {words} of" in ex.convolution(7, kernel, position=2 * side + 1).sentence
+
+
+def test_a_kernel_that_does_not_fit_shows_its_formula_too():
+    assert "1·(5 − 1) − 1) / 1) + 1 = −1. The kernel does not fit" in ex.convolution(3, 5).sentence
 
 
 def test_the_rest_and_the_gaps_are_said():
@@ -129,9 +142,10 @@ def test_the_picture_is_drawn_under_the_field():
     assert "href" not in ex.receptive_field(LENET, "features.c3", 2, 9, None).svg
 
 
-def test_every_unit_of_a_vector_sees_the_same():
-    view = ex.receptive_field(LENET, "classifier.f6", 0, 0)
-    assert view.sentence.startswith("Each of the 84 units of classifier.f6 (Linear) sees 32×32")
+def test_what_a_vector_sees_is_told_of_all_its_units():
+    """One unit of the flattened maps sees 16×16 pixels, as one of s4 does."""
+    view = ex.receptive_field(LENET, "classifier.flatten", 0, 0)
+    assert view.sentence.startswith("The 400 units of classifier.flatten (Flatten) together see 32")
     assert view.table[1][1] == "—"
 
 
