@@ -20,7 +20,7 @@ from cnn_lessons import svg
 from cnn_lessons.diagrams import NaiveInception, on_meta
 from cnn_lessons.models import googlenet, resnet, vgg
 from cnn_lessons.plots import BLUE, GREY, ORANGE
-from cnn_lessons.shapes import Record, Row
+from cnn_lessons.shapes import Field, Record, Row
 from cnn_lessons.widgets import Explorer, View, check, choice, number
 
 PALE_BLUE, PALE_GREY = "#CFE5F2", "#DDDDDD"
@@ -244,7 +244,8 @@ def receptive_field(
         ),
     ]
     numbers = {"top": firsts[0], "left": firsts[1], "height": height, "width": width}
-    drawing = _field_svg(step, unit, firsts, picture, image, text)
+    seen = _seen_svg(step, firsts, picture, image)
+    drawing = _field_svg(step, unit, seen, picture, text)
     return View(text, drawing, table, {**numbers, "inside": inside})
 
 
@@ -283,40 +284,58 @@ def _field_sentence(step: Row, unit: tuple[int, int], firsts: list[int], inside:
 
 
 def _field_svg(
-    step: Row, unit: tuple[int, int], firsts: list[int], picture: tuple[int, int],
-    image: Tensor | None, sentence: str,
-) -> str:  # fmt: skip
-    """The picture with the field on it, and the layer's map with the unit.
+    step: Row, unit: tuple[int, int], seen: str, picture: tuple[int, int], sentence: str
+) -> str:
+    """The picture with what is seen of it, and the layer's map with the unit."""
+    rows, columns = _map_size(step)
+    cell = 300 / max(rows, columns, 8)
+    place, mark = (372 + unit[1] * cell, 34 + unit[0] * cell), max(4, cell)
+    units = f"{rows}×{columns}"
+    if len(step.output) != 4:
+        units = f"all {prod(step.output[1:]):,} units"
+    return svg.drawing(
+        690, 366, sentence,
+        svg.text(12, 22, "input, {}×{} pixels".format(*picture), "start"),
+        seen,
+        svg.text(372, 22, f"{step.name}, {units}", "start"),
+        svg.rect(372, 34, columns * cell, rows * cell, PALE_BLUE),
+        svg.grid(372, 34, rows, columns, cell),
+        svg.rect(*place, mark, mark, BLUE, "none"),
+    )  # fmt: skip
 
-    The padding is drawn as far as half a picture to each side.
-    """
+
+def _seen_svg(step: Row, firsts: list[int], picture: tuple[int, int], image: Tensor | None) -> str:
+    """The picture, pale where it is not seen, and a frame round the field."""
     (top, left), (height, width), (high, wide) = firsts, step.receptive_field, picture
-    y, x = max(-(high // 2), min(0, top)), max(-(wide // 2), min(0, left))
-    tall = min(high + high // 2, max(high, top + height)) - y
-    long = min(wide + wide // 2, max(wide, left + width)) - x
-    scale = 300 / max(tall, long)
-    box = f'width="{long * scale:g}" height="{tall * scale:g}" viewBox="{x} {y} {long} {tall}"'
+    (y, bottom), (x, right) = map(_extent, step.field, _map_size(step), picture)
+    tall, long = bottom - y, right - x
+    edge = max(tall, long) / 100  # room for the frame of a field at the edge
+    scale = 300 / (max(tall, long) + 2 * edge)
+    size = f'width="{(long + 2 * edge) * scale:g}" height="{(tall + 2 * edge) * scale:g}"'
+    view = f'viewBox="{x - edge:g} {y - edge:g} {long + 2 * edge:g} {tall + 2 * edge:g}"'
     outside = f"M{x} {y}h{long}v{tall}h{-long}zM{left} {top}h{width}v{height}h{-width}z"
     still = 'vector-effect="non-scaling-stroke"'
-    drawn = [
-        svg.rect(x, y, long, tall, "white", GREY, 2, f'{still} stroke-dasharray="4 3"'),
-        svg.rect(0, 0, wide, high, PALE_GREY, "black", 1, still),
+    line = 4 if min(height, width) * scale > 20 else 2
+    drawn = (
+        svg.rect(x, y, long, tall, "white", GREY, 1, f'{still} stroke-dasharray="4 3"'),
+        svg.rect(0, 0, wide, high, PALE_GREY, "none"),
         svg.picture(image) if image is not None else "",
         f'<path d="{outside}" fill="white" fill-opacity="0.55" fill-rule="evenodd"/>',
         svg.rect(0, 0, wide, high, "none", GREY, 1, still),
-        svg.rect(left, top, width, height, "none", BLUE, 4, still),
-    ]
-    rows, columns = _map_size(step)
-    cell = 300 / max(rows, columns, 8)
-    return svg.drawing(
-        690, 346, sentence,
-        svg.text(12, 22, f"input, {high}×{wide} pixels", "start"),
-        f'<svg x="12" y="34" {box}>{"".join(drawn)}</svg>',
-        svg.text(372, 22, f"{step.name}, {rows}×{columns}", "start"),
-        svg.rect(372, 34, columns * cell, rows * cell, PALE_BLUE),
-        svg.grid(372, 34, rows, columns, cell),
-        svg.rect(372 + unit[1] * cell, 34 + unit[0] * cell, max(3, cell), max(3, cell), BLUE),
-    )  # fmt: skip
+        svg.rect(left, top, width, height, "none", BLUE, line, still),
+    )
+    cropped = top < y or left < x or top + height > bottom or left + width > right
+    more = svg.text(12, 356, "what it sees goes on outside this drawing", "start")
+    return f'<svg x="12" y="34" {size} {view}>{"".join(drawn)}</svg>{more if cropped else ""}'
+
+
+def _extent(seen: Field, units: int, side: int) -> tuple[int, int]:
+    """From where to where the drawing goes on one axis, the same for all units of a layer.
+
+    It has the picture and what the units see, but at most half a picture outside on each side.
+    """
+    last = seen.last + (units - 1) * seen.stride
+    return max(-(side // 2), min(0, seen.first)), min(side + side // 2, max(side, last + 1))
 
 
 class ReceptiveField(Explorer):

@@ -12,11 +12,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from cnn_lessons import explorers as ex
-from cnn_lessons.models import LeNet5, googlenet
+from cnn_lessons.diagrams import on_meta
+from cnn_lessons.models import LeNet5, ResNet, googlenet
 from cnn_lessons.shapes import record
 
 SETTINGS = list(itertools.product((5, 7, 10, 13), (1, 2, 3, 5), (1, 2, 3, 7), (0, 1, 3), (1, 2, 3)))
 LENET = record(LeNet5(), (3, 32, 32))
+RESNET = on_meta(lambda: ResNet(18), (3, 224, 224))
 IMAGE = torch.randint(256, (3, 32, 32), generator=torch.Generator().manual_seed(0)).byte()
 
 
@@ -140,6 +142,19 @@ def test_the_picture_is_drawn_under_the_field():
     assert 'href="data:image/png;base64,' in view.svg
     assert '<rect x="18" y="4" width="14" height="14"' in view.svg
     assert "href" not in ex.receptive_field(LENET, "features.c3", 2, 9, None).svg
+
+
+def test_the_picture_stays_where_it_is_while_the_unit_moves():
+    drawings = [ex.receptive_field(RESNET, "conv4_x.0.conv1", k, k).svg for k in range(14)]
+    assert len({re.search("<svg x=.*?>", drawing).group() for drawing in drawings}) == 1
+    assert len(set(drawings)) == 14
+    assert '<rect x="-41" y="-41" width="115" height="115"' in drawings[1]
+
+
+def test_a_field_that_is_not_drawn_to_its_end_is_said_so():
+    words = "goes on outside this drawing"
+    assert words not in ex.receptive_field(RESNET, "conv4_x.0.conv1", 0, 0).svg
+    assert words in ex.receptive_field(RESNET, "conv5_x.1.conv2", 0, 0).svg
 
 
 def test_what_a_vector_sees_is_told_of_all_its_units():
