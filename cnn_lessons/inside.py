@@ -113,20 +113,23 @@ class LayerStatistics(NamedTuple):
     gradient: float
 
 
-def cross_entropy(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    return F.cross_entropy(model(images), labels)
+def cross_entropy(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean cross-entropy of a batch, and the logits (N, classes) it was computed from."""
+    logits = model(images)
+    return F.cross_entropy(logits, labels), logits
 
 
 def depth_statistics(
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
-    loss: Callable[[nn.Module, Tensor, Tensor], Tensor] = cross_entropy,
+    loss: Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]] = cross_entropy,
 ) -> list[LayerStatistics]:
     """Signal and gradient of each layer with weights, in the order in which they run.
 
     One batch, images (N, C, H, W) and labels (N,), forward and back. Batch norm takes the batch's
-    own mean and variance, as in training; dropout is off. `loss` may be one with auxiliary heads.
+    own mean and variance, as in training; dropout is off. `loss` gives the mean loss and the
+    logits, as for `training.fit`; it may be one with auxiliary heads.
     Raises ValueError for fewer than 2 images, and for images that are not normalised.
     """
     _check_images(images, "images", 4)
@@ -139,7 +142,7 @@ def depth_statistics(
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.train()
         with _outputs_of(model, layers) as outputs:
-            value = loss(model, images.clone(), labels.clone())
+            value, _ = loss(model, images.clone(), labels.clone())
         weights = [layers[name].weight for name in outputs]
         gradients = torch.autograd.grad(value, weights, allow_unused=True)
     return [

@@ -186,10 +186,7 @@ def _check_images(images: Tensor, least: int, layer: str, most: float = float("i
 
 
 def loss_with_aux(model: GoogLeNet, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The loss to train with (section 5), and the network's own logits: for `training.fit`.
-
-    The cross-entropies of the heads are added to the network's with weight 0.3.
-    """
+    """The loss to train with (section 5), the heads' with weight 0.3, and the network's logits."""
     output = model.forward_with_aux(images)
     loss, loss1, loss2 = (F.cross_entropy(logits.float(), labels) for logits in output)
     return loss + 0.3 * (loss1 + loss2), output.logits
