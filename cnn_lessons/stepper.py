@@ -175,7 +175,7 @@ def _sees(recorded: Record, row: Row) -> str:
     if any(size > side for size, side in zip((height, width), recorded[0].inputs[0][2:])):
         seen += ", which is more than there are: the rest is padding"
     if len(row.output) < 4:
-        return seen
+        return f"{seen}, all its numbers together"
     return (
         f"{seen}; the first view is centred on pixel ({down.centre:g}, {across.centre:g}), "
         f"the next one is {across.stride} further"
