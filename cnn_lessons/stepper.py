@@ -209,9 +209,9 @@ def _scores(
 
 def _as_maps(output: Tensor) -> Tensor:
     """Whatever a step gave for one picture, as float maps (number, height, width)."""
-    output = output[0].float()
-    if output.dim() == 1:
-        return output[:MOST_NUMBERS, None, None]
+    output = output[0].float() if output.dim() else output.float()
+    if output.dim() < 2:
+        return output.reshape(-1)[:MOST_NUMBERS, None, None]
     return output.reshape(-1, *output.shape[-2:])
 
 
@@ -393,12 +393,25 @@ class Stepper(Panel):
         self._pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
 
     def _controls(self, labels: Tensor | None) -> list[W.Widget]:
+        moving, heading = self._moving()
+        self._choosing(labels)
+        self.number.observe(lambda _: self.show(), "value")
+        self.channel.observe(lambda _: self.show(), "value")
+        self.picture.observe(self._another_picture, "value")
+        self.details = W.HTML(layout=W.Layout(flex="1 1 400px", max_width="560px"))
+        left = W.VBox([W.HTML(f'{STYLE}<pre style="{LETTERS}">{heading}</pre>'), self.table])
+        left.add_class("cnn-steps")
+        wrapping = W.Layout(flex_flow="row wrap", align_items="flex-start")
+        controls = W.Box([*moving, self.picture, self.channel], layout=wrapping)
+        return [controls, W.Box([left, self.details], layout=wrapping)]
+
+    def _moving(self) -> tuple[list[W.Widget], str]:
+        """What goes from step to step, all linked to `number`, and the heading of the table."""
         last = len(self.record) - 1
         self.number = W.BoundedIntText(0, 0, last, **_labelled("Step", 110))
-        back, forth = (
-            W.Button(description="◀ Previous", layout=W.Layout(width="100px")),
-            W.Button(description="Next ▶", layout=W.Layout(width="100px")),
-        )
+        narrow = {"layout": W.Layout(width="100px")}
+        back = W.Button(description="◀ Previous", **narrow)
+        forth = W.Button(description="Next ▶", **narrow)
         back.on_click(lambda _: self.go(self.number.value - 1))
         forth.on_click(lambda _: self.go(self.number.value + 1))
         play = W.Play(value=0, min=0, max=last, interval=1000)
@@ -412,24 +425,15 @@ class Stepper(Panel):
         )  # fmt: skip
         for widget, trait in ((slider, "value"), (play, "value"), (self.table, "index")):
             W.jslink((widget, trait), (self.number, "value"))
+        return [back, forth, self.number, play, slider], heading
+
+    def _choosing(self, labels: Tensor | None) -> None:
+        """The picture and the map to look at."""
         names = [f"{k}: {self._name_of(label)}" for k, label in enumerate(_numbers_of(labels))]
-        self.picture = W.Dropdown(
-            options=[(name, k) for k, name in enumerate(names)] or list(range(len(self.images))),
-            **_labelled("Picture", 180),
-        )  # fmt: skip
+        names = names or [str(k) for k in range(len(self.images))]
+        pairs = [(name, k) for k, name in enumerate(names)]
+        self.picture = W.Dropdown(options=pairs, **_labelled("Picture", 180))
         self.channel = W.BoundedIntText(0, 0, 0, **_labelled("Map", 110))
-        self.number.observe(lambda _: self.show(), "value")
-        self.channel.observe(lambda _: self.show(), "value")
-        self.picture.observe(self._another_picture, "value")
-        self.details = W.HTML(layout=W.Layout(flex="1 1 400px", max_width="560px"))
-        left = W.VBox([W.HTML(f'{STYLE}<pre style="{LETTERS}">{heading}</pre>'), self.table])
-        left.add_class("cnn-steps")
-        wrapping = W.Layout(flex_flow="row wrap", align_items="flex-start")
-        return [
-            W.Box([back, forth, self.number, play, slider, self.picture, self.channel],
-                  layout=wrapping),
-            W.Box([left, self.details], layout=wrapping),
-        ]  # fmt: skip
 
     def _name_of(self, label: int) -> str:
         return self.class_names[label] if label < len(self.class_names) else f"class {label}"

@@ -288,3 +288,19 @@ def test_wrong_images_and_a_broken_network_say_what_is_wrong():
         Stepper(LeNet5(), torch.zeros(32, 32))
     with pytest.raises(ShapeError, match=r"2 \(Linear\) failed"):
         Stepper(nn.Sequential(nn.ReLU(), nn.Flatten(), nn.Linear(9, 9)), torch.zeros(3, 4, 4))
+
+
+def test_sequences_and_single_numbers_are_shown_too():
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.flatten = nn.Flatten(2)
+
+        def forward(self, images):
+            return self.flatten(images).transpose(1, 2), images.mean()
+
+    panel = Stepper(Odd(), IMAGES[0])
+    assert [output.dim() for output in panel.record.outputs] == [3, 3, 0]
+    for number in range(len(panel.record)):
+        panel.number.value = number
+        assert panel.step().maps is not None
