@@ -342,11 +342,11 @@ def _lane_characters(lanes: list, here: int, reads: list[int], ends: list[int]) 
 # --- the panel ----------------------------------------------------------------------------------
 
 # A list box is a table that can be clicked, walked through with the arrow keys, and read aloud. Its
-# columns need letters of one width. JupyterLab would take the arrow keys for itself, to go to the
-# next cell; the attribute, which is JupyterLab's own, keeps them here.
+# columns need letters of one width. Its keys stop here: JupyterLab would go to another cell with
+# the arrows, and delete a cell with two letters. With Ctrl or Shift they still are JupyterLab's.
 LETTERS = "font-family: monospace; font-size: 11px; line-height: 1.3; margin: 0; padding-left: 4px"
-STYLE = f"""<style onload="for (const list of this.closest('.cnn-steps').querySelectorAll('select'))
-  list.dataset.lmSuppressShortcuts = 'true'">
+STYLE = f"""<style onload="this.closest('.cnn-steps').onkeydown = event =>
+    event.ctrlKey || event.metaKey || event.shiftKey || event.stopPropagation()">
   .cnn-steps select {{ {LETTERS} }}
   .cnn-steps option:checked {{ background: #0072B2 linear-gradient(#0072B2, #0072B2);
   color: white }}</style>"""
