@@ -344,12 +344,14 @@ def _lane_characters(lanes: list, here: int, reads: list[int], ends: list[int]) 
 # A list box is a table that can be clicked, walked through with the arrow keys, and read aloud. Its
 # columns need letters of one width. Its keys stop here: JupyterLab would go to another cell with
 # the arrows, and delete a cell with two letters. With Ctrl or Shift they still are JupyterLab's.
+# The label is read aloud only.
 LETTERS = "font-family: monospace; font-size: 11px; line-height: 1.3; margin: 0; padding-left: 4px"
 STYLE = f"""<style onload="this.closest('.cnn-steps').onkeydown = event =>
     event.ctrlKey || event.metaKey || event.shiftKey || event.stopPropagation()">
   .cnn-steps select {{ {LETTERS} }}
   .cnn-steps option:checked {{ background: #0072B2 linear-gradient(#0072B2, #0072B2);
-  color: white }}</style>"""
+  color: white }}
+  .cnn-steps .widget-label {{ position: absolute; clip-path: inset(50%) }}</style>"""
 
 
 class Stepper(Panel):
@@ -420,7 +422,6 @@ class Stepper(Panel):
         self.table = W.Select(
             options=[(line, k) for k, line in enumerate(lines)],
             index=0, rows=min(22, len(lines)), description="Layers",
-            style={"description_width": "0px"},
             layout=W.Layout(width=f"{6.7 * len(heading) + 24:.0f}px"),
         )  # fmt: skip
         for widget, trait in ((slider, "value"), (play, "value"), (self.table, "index")):
