@@ -574,5 +574,11 @@ def film_strip(recorded: Record, picture: np.ndarray) -> tuple[list[np.ndarray],
         if len(row.output) == 4 and (row.window or row.inside):
             channels, height, width = row.output[1:]
             tiles.append(_mosaic(_as_maps(output)[:4]))
-            titles.append(f"{row.name.split('.')[-1]}\n{channels}×{height}×{width}")
+            titles.append(f"{_short_name(row.name)}\n{channels}×{height}×{width}")
     return tiles, titles
+
+
+def _short_name(name: str) -> str:
+    """The last part of a name; with the part before it where that is only a number in a list."""
+    parts = name.split(".")
+    return ".".join(parts[-2:]) if parts[-1].isdigit() else parts[-1]
