@@ -12,7 +12,7 @@ from statistics import mean
 import torch
 
 from benchmarks import common
-from cnn_lessons import trained, training
+from cnn_lessons import checkpoint, trained, training
 
 
 def one(dataset, name: str, recipe: training.Recipe, seed: int, checkpoints: Path | None):
@@ -53,7 +53,8 @@ def main(arguments=None) -> list[dict]:
         record |= {"images": recipe.images or len(dataset.train), "data": dataset.name}
         record["seconds"] = round(mean(history.seconds for _, history, _ in runs))
         record |= {"precision": runs[0][1].precision, **common.machine()}
-        _write(chosen.folder / f"{name}.json", record)
+        text = json.dumps(record, indent=2) + "\n"
+        checkpoint.write_whole(chosen.folder / f"{name}.json", text.encode())
         if chosen.save:
             save(runs[0][0], record, dataset, chosen.weights)
         rows.append({key: record[key] for key in ("network", "accuracy", "epochs", "seconds")})
@@ -70,11 +71,6 @@ def save(model, record: dict, dataset, folder: Path) -> None:
     result = training.evaluate(model, dataset.batches("test", 500, device=device))
     details["accuracy"] = round(result.accuracy, 4)
     trained.save_trained(model, record["network"], details, folder)
-
-
-def _write(path: Path, record: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

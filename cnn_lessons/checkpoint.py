@@ -20,16 +20,20 @@ class CheckpointError(ValueError):
 
 
 def write(path: str | Path, tensors: dict[str, Tensor], record: dict) -> None:
-    """Write tensors and record (what JSON can hold) to `path`, in place of what was there.
+    """Write tensors and record (what JSON can hold) to `path`, as `write_whole` does."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    record = record | {"sha256": _sha256(tensors)}
+    write_whole(path, save(tensors, {"record": json.dumps(record)}))
+
+
+def write_whole(path: str | Path, content: bytes) -> None:
+    """Write a file in place of what was there.
 
     The new file is written beside the old one, is on the disk before it takes its name, and takes
     it in one step: whatever happens, and whenever, `path` is the whole old file or the whole new
     one. Raises OSError where it cannot be written; the old file is then still there.
     """
     path = Path(path)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    record = record | {"sha256": _sha256(tensors)}
-    content = save(tensors, {"record": json.dumps(record)})
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     try:

@@ -88,7 +88,7 @@ def save_trained(
     checkpoint.write(path, round_to_half(model), {"network": name})
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     text = json.dumps({"network": name} | details | {"sha256": sha256}, indent=2)
-    path.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+    checkpoint.write_whole(path.with_suffix(".json"), f"{text}\n".encode())
     return model
 
 
