@@ -1,65 +1,13 @@
-"""Checks for the exercises: each says whether an answer is right, and if not, what went wrong.
-
-An exercise cell ends with a check, and the notebook shows the `Verdict` that it returns. An answer
-that is still None is "not attempted yet", and no check ever stops a notebook.
-"""
+"""The checks of lesson 01."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import e, exp, log, log1p
 
 import torch
 from torch import Tensor, nn
 
+from cnn_lessons.checks.common import Verdict, number
 from cnn_lessons.shapes import ShapeError, record
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """`passed` is True, False, or None for "not attempted yet"; `text` is for the learner."""
-
-    passed: bool | None
-    text: str
-
-    def __repr__(self) -> str:
-        sign = {True: "✓ Right.", False: "✗ Not yet.", None: "… Not attempted yet."}[self.passed]
-        return f"{sign} {self.text}"
-
-
-def _value(answer: object) -> float | None:
-    """The answer as a plain number, also from a tensor or an array of one number."""
-    try:
-        return float(answer)
-    except (TypeError, ValueError, RuntimeError):
-        return None
-
-
-def _number(
-    answer: object,
-    truth: float,
-    slips: dict[float, str],
-    right: str,
-    todo: str,
-    wrong: str = "",
-    tolerance: float = 0.0,
-) -> Verdict:
-    """Compare one number; `slips` explains wrong answers that are often given, `wrong` all others.
-
-    Without a tolerance the numbers must be equal.
-    """
-    if answer is None:
-        return Verdict(None, todo)
-    value = _value(answer)
-    if value is None:
-        return Verdict(False, f"The answer is one number; got {answer!r}.")
-
-    def is_it(number: float) -> bool:
-        return value == number or abs(value - number) < tolerance
-
-    if is_it(truth):
-        return Verdict(True, right)
-    hints = [hint for slip, hint in slips.items() if is_it(slip)]
-    return Verdict(False, (hints or [wrong or f"{value:,g} is not it."])[0])
 
 
 def check_c1_parameters(answer: int | None) -> Verdict:
@@ -75,7 +23,7 @@ def check_c1_parameters(answer: int | None) -> Verdict:
         456 * 28 * 28: "Those are connections. One kernel serves all 28·28 places.",
     }
     right = "6 kernels × (5·5·3 weights + 1 bias) = 456."
-    return _number(answer, 456, slips, right, "Set c1_parameters to a number.")
+    return number(answer, 456, slips, right, "Set c1_parameters to a number.")
 
 
 def check_c3_parameters(answer: int | None) -> Verdict:
@@ -88,7 +36,7 @@ def check_c3_parameters(answer: int | None) -> Verdict:
         1560: "You added a bias for each of the 60 connections. There is one per map, so 16.",
     }
     right = "(6·3 + 9·4 + 1·6) kernels × 25 weights + 16 biases = 60 × 25 + 16 = 1,516."
-    return _number(answer, 1516, slips, right, "Set c3_parameters to a number.")
+    return number(answer, 1516, slips, right, "Set c3_parameters to a number.")
 
 
 def check_floor(answer: float | None) -> Verdict:
@@ -104,7 +52,7 @@ def check_floor(answer: float | None) -> Verdict:
     right = f"The best outputs are 1 and nine zeros: log(1 + 9/e) = {truth:.4f}."
     todo = "Set lowest_loss to a number."
     wrong = "Put 1 for the true class and 0 for the nine others into -log(softmax)."
-    return _number(answer, truth, slips, right, todo, wrong, tolerance=5e-3)
+    return number(answer, truth, slips, right, todo, wrong, tolerance=5e-3)
 
 
 def check_predict(function: Callable | None, class_names: tuple[str, ...]) -> Verdict:
@@ -176,31 +124,3 @@ def check_fits_mnist(model: nn.Module | None) -> Verdict:
     padded = any(row.window.padding != (0, 0) for row in convolutions)
     how = "padding" if padded else "a smaller first linear layer"
     return Verdict(True, f"It runs, thanks to {how}, with {rows.parameters:,} parameters.")
-
-
-def check_same_function(mine: nn.Module, reference: nn.Module, images: Tensor) -> Verdict:
-    """Copy the reference's weights into `mine`, in order, and compare what both give for `images`.
-
-    This is how a network typed in a notebook is proved to be the one in the package. `images` must
-    fit both networks. The weights of `mine` are replaced.
-    """
-    own, theirs = list(mine.state_dict().items()), list(reference.state_dict().items())
-    if len(own) != len(theirs):
-        return Verdict(False, f"Yours has {len(own)} weight tensors, the reference {len(theirs)}.")
-    for (name, weight), (other, expected) in zip(own, theirs):
-        if weight.shape != expected.shape:
-            return Verdict(
-                False,
-                f"{name} is {list(weight.shape)}, but {other} is {list(expected.shape)}.",
-            )
-    mine.load_state_dict(dict(zip((name for name, _ in own), (weight for _, weight in theirs))))
-    try:
-        with torch.no_grad():
-            difference = (mine.eval()(images) - reference.eval()(images)).abs().max().item()
-    except Exception as error:
-        return Verdict(False, f"Your network failed: {type(error).__name__}: {error}")
-    if difference > 1e-5:
-        return Verdict(
-            False, f"Same weights, other outputs (by up to {difference:.2g}): compare steps."
-        )
-    return Verdict(True, f"Same weights, same outputs, for {len(images)} pictures.")
