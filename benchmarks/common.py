@@ -4,7 +4,6 @@ import argparse
 import os
 import platform
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -14,9 +13,6 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from cnn_lessons import data, trained
-
-RESULTS = Path(__file__).parent / "results"
-
 
 # Pictures in one timing, for some seconds; the other networks take 3,840.
 IMAGES = {"LeNet5": 25_600, "VGG16": 640, "VGG16Plain": 640}

@@ -46,7 +46,7 @@ def main(arguments=None) -> list[dict]:
     parser.add_argument("--profile", choices=training.PROFILES, default="cpu")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--checkpoints", type=Path)
-    parser.add_argument("--folder", type=Path, default=common.RESULTS)
+    parser.add_argument("--folder", type=Path, default=trained.RESULTS)
     parser.add_argument("--save", action="store_true")
     parser.add_argument("--weights", type=Path, default=trained.WEIGHTS)
     chosen = parser.parse_args(arguments)

@@ -2,6 +2,7 @@
 
 model = load_trained("LeNet5")       # ready to use, on any machine
 print(card("LeNet5")["accuracy"])    # what it reached, and on what
+print(results()["VGG16"]["accuracy"])  # what a recipe reached that was run to the end
 """
 
 import hashlib
@@ -25,6 +26,9 @@ from cnn_lessons.models import (
 )
 
 WEIGHTS = Path(__file__).parent / "weights"
+# Where `python -m benchmarks.results` writes; an installed package has them beside its modules.
+_WRITTEN = Path(__file__).parents[1] / "benchmarks" / "results"
+RESULTS = _WRITTEN if _WRITTEN.is_dir() else Path(__file__).parent / "results"
 
 
 def _he(build: Callable[[], nn.Module]) -> nn.Module:
@@ -129,3 +133,18 @@ def load_trained(name: str, folder: str | Path = WEIGHTS) -> nn.Module:
         )
     model.load_state_dict(tensors)
     return model.eval()
+
+
+def results(folder: str | Path = RESULTS) -> dict[str, dict]:
+    """What the recipes reached that were run to the end, in the order of NETWORKS.
+
+    Each record has "network", "accuracy" (0 to 1, of the test pictures, the mean over "seeds"),
+    "lowest", "highest", "epochs", "images", "data", "seconds", "processor_seconds", "machine" and
+    more: all that `python -m benchmarks.results` wrote. Networks without a record are left out.
+    """
+    files = {name: Path(folder) / f"{name}.json" for name in NETWORKS}
+    return {
+        name: json.loads(path.read_text(encoding="utf-8"))
+        for name, path in files.items()
+        if path.exists()
+    }

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from dataclasses import replace
 from functools import partial
 
@@ -101,3 +102,45 @@ def test_weights_too_large_for_half_precision_are_not_written(tmp_path):
     with pytest.raises(ValueError, match="do not fit into half precision"):
         trained.save_trained(model, "LeNet5", DETAILS, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_results_are_read_in_the_order_of_the_networks(tmp_path):
+    assert trained.results(tmp_path) == {}
+    for name in ("VGG16", "LeNet5", "Other"):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"network": name}))
+    found = trained.results(tmp_path)
+    assert list(found) == ["LeNet5", "VGG16"]
+    assert all(record["network"] == name for name, record in found.items())
+
+
+def cards():
+    return [path.stem for path in sorted(trained.WEIGHTS.glob("*.json"))]
+
+
+def test_the_stored_weights_are_few_and_small():
+    assert "LeNet5" in cards() and set(cards()) <= set(trained.NETWORKS)
+    assert sum(path.stat().st_size for path in trained.WEIGHTS.iterdir()) < 15e6
+
+
+@pytest.mark.parametrize("name", cards())
+def test_the_card_of_stored_weights_says_how_they_were_made(name):
+    card = trained.card(name)
+    assert card["network"] == name and 0.6 < card["accuracy"] < 1
+    assert training.Recipe(**card["recipe"]).epochs == card["epochs"]
+    assert {"data", "images", "seed", "machine", "versions", "processor_seconds"} <= set(card)
+    assert card["recipe"] == trained.results()[name]["recipe"]
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert trained.load_trained(name)(images).isfinite().all()
+
+
+@pytest.mark.skipif(
+    not os.environ.get("CNN_LESSONS_DATA"),
+    reason="CNN_LESSONS_DATA does not name a folder with CIFAR-10",
+)
+@pytest.mark.parametrize("name", cards())
+def test_the_stored_weights_reach_what_their_card_says(name):
+    cifar = data.load(os.environ["CNN_LESSONS_DATA"])
+    if cifar.name != trained.card(name)["data"]:
+        pytest.skip(f"the card is for {trained.card(name)['data']}, this is {cifar.name}")
+    result = training.evaluate(trained.load_trained(name), cifar.batches("test", 500))
+    assert result.accuracy == pytest.approx(trained.card(name)["accuracy"], abs=0.0005)
