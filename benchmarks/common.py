@@ -1,9 +1,11 @@
 """What the benchmarks share: options, the machine in words, medians in turn, the usual loop."""
 
 import argparse
+import json
 import os
 import platform
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -12,16 +14,17 @@ import torchvision
 from torch import nn
 from torch.utils.data import DataLoader
 
-from cnn_lessons import data, trained
+from cnn_lessons import checkpoint, data, trained
 
 # Pictures in one timing, for some seconds; the other networks take 3,840.
 IMAGES = {"LeNet5": 25_600, "VGG16": 640, "VGG16Plain": 640}
 
 
 def options(description: str, networks: tuple[str, ...] = ()) -> argparse.ArgumentParser:
-    """--quick for all; --networks for those that measure several."""
+    """--quick and --folder for all; --networks for those that measure several."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="seconds, on generated pictures")
+    parser.add_argument("--folder", type=Path, help="write what is measured there, as JSON")
     if networks:
         choice = {"nargs": "+", "type": trained.full_name, "default": list(networks)}
         parser.add_argument("--networks", help=f"of {', '.join(trained.NETWORKS)}", **choice)
@@ -63,21 +66,37 @@ def in_turn(variants: dict[str, Callable[[], float]], rounds: int) -> dict[str, 
     return {name: median(values) for name, values in found.items()}
 
 
+def speed_options(description: str) -> argparse.ArgumentParser:
+    parser = options(description, tuple(trained.NETWORKS))
+    parser.add_argument("--rounds", type=int, default=5)
+    return parser
+
+
 def speeds(
-    arguments: list[str] | None, description: str, variants: Callable[..., dict[str, Callable]]
+    chosen: argparse.Namespace, variants: Callable[..., dict[str, Callable]]
 ) -> Iterator[tuple[str, dict[str, float]]]:
     """For each network that the command line names, the medians of its variants.
 
     `variants(dataset, name, images, quick)` gives what to run, each returning pictures a second.
     """
-    parser = options(description, tuple(trained.NETWORKS))
-    parser.add_argument("--rounds", type=int, default=5)
-    chosen = parser.parse_args(arguments)
     dataset = pictures(chosen.quick)
     for name in chosen.networks:
         images = 256 if chosen.quick else IMAGES.get(name, 3_840)
         runs = variants(dataset, name, images, chosen.quick)
         yield name, in_turn(runs, 1 if chosen.quick else chosen.rounds)
+
+
+def report(benchmark: str, rows: list[dict], chosen: argparse.Namespace) -> list[dict]:
+    """Print the rows and the machine; with --folder, write them as JSON."""
+    record = {"benchmark": benchmark, "rows": rows, **machine()}
+    print(table(rows), machine(), sep="\n")
+    if chosen.folder:
+        write_json(chosen.folder / f"{benchmark}.json", record)
+    return rows
+
+
+def write_json(path: Path, record: dict) -> None:
+    checkpoint.write_whole(path, (json.dumps(record, indent=2) + "\n").encode())
 
 
 def table(rows: list[dict[str, object]]) -> str:

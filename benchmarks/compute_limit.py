@@ -40,14 +40,13 @@ def variants(dataset, name: str, images: int, quick: bool) -> dict[str, Callable
 
 def main(arguments=None) -> list[dict]:
     """Print two rows a network."""
-    rows = []
-    for name, speed in common.speeds(arguments, __doc__, variants):
+    chosen, rows = common.speed_options(__doc__).parse_args(arguments), []
+    for name, speed in common.speeds(chosen, variants):
         for precision in recipes.PRECISIONS[:2]:
             fit, most = speed[f"fit {precision}"], speed[f"limit {precision}"]
             row = {"network": name, "precision": precision, "fit": round(fit)}
             rows.append(row | {"limit": round(most), "fit / limit": fit / most})
-    print(common.table(rows), common.machine(), sep="\n")
-    return rows
+    return common.report("compute_limit", rows, chosen)
 
 
 if __name__ == "__main__":

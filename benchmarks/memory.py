@@ -42,8 +42,7 @@ def main(arguments=None) -> list[dict]:
             code = f"import json; from benchmarks.memory import *; print(json.dumps({call}))"
             run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
             rows.append(json.loads(run.stdout.splitlines()[-1]))
-    print(common.table(rows), common.machine(), sep="\n")
-    return rows
+    return common.report("memory", rows, chosen)
 
 
 if __name__ == "__main__":

@@ -28,8 +28,7 @@ def main(arguments=None) -> list[dict]:
     speed = common.in_turn(variants, 1 if chosen.quick else 5)
     names = ("augment", "batch size")
     rows = [dict(zip(names, key)) | {"images/s": round(value)} for key, value in speed.items()]
-    print(common.table(rows), common.machine(), sep="\n")
-    return rows
+    return common.report("pipeline", rows, chosen)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ One file a network, in benchmarks/results. With --checkpoints FOLDER a stopped r
 was; --save writes the weights of the first seed, in half precision, into the package.
 """
 
-import json
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +12,7 @@ from statistics import mean
 import torch
 
 from benchmarks import common
-from cnn_lessons import checkpoint, trained, training
+from cnn_lessons import trained, training
 
 
 def one(dataset, name: str, recipe: training.Recipe, seed: int, checkpoints: Path | None):
@@ -46,9 +45,9 @@ def main(arguments=None) -> list[dict]:
     parser.add_argument("--profile", choices=training.PROFILES, default="cpu")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--checkpoints", type=Path)
-    parser.add_argument("--folder", type=Path, default=trained.RESULTS)
     parser.add_argument("--save", action="store_true")
     parser.add_argument("--weights", type=Path, default=trained.WEIGHTS)
+    parser.set_defaults(folder=trained.RESULTS)
     chosen = parser.parse_args(arguments)
     dataset, rows = common.pictures(chosen.quick).with_all_training(), []
     for name in chosen.networks:
@@ -62,8 +61,7 @@ def main(arguments=None) -> list[dict]:
         record["seconds"] = round(mean(run[1].seconds for run in runs))
         record["processor_seconds"] = round(mean(run[2] for run in runs))
         record |= {"precision": runs[0][1].precision, **common.machine()}
-        text = json.dumps(record, indent=2) + "\n"
-        checkpoint.write_whole(chosen.folder / f"{name}.json", text.encode())
+        common.write_json(chosen.folder / f"{name}.json", record)
         if chosen.save:
             save(runs[0][0], record, dataset, chosen.weights)
         rows.append({key: record[key] for key in ("network", "accuracy", "epochs", "seconds")})

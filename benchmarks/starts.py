@@ -32,8 +32,7 @@ def main(arguments=None) -> list[dict]:
                 history = training.fit(build(), train, check, recipe, progress=False)
                 row[start] = round(history.epochs[-1].train_loss, 3)
             rows.append(row)
-    print(common.table(rows))
-    return rows
+    return common.report("starts", rows, chosen)
 
 
 if __name__ == "__main__":

@@ -66,8 +66,7 @@ def main(arguments=None) -> list[dict]:
             reached = "not reached" if seconds is None else round(seconds, 1)
             row = {"network": name, "mark": mark, "loop": who}
             rows.append(row | {"seconds": reached, "epochs": epoch})
-    print(common.table(rows), common.machine(), sep="\n")
-    return rows
+    return common.report("time_to_accuracy", rows, chosen)
 
 
 if __name__ == "__main__":

@@ -47,13 +47,12 @@ def variants(dataset, name: str, images: int, quick: bool) -> dict[str, Callable
 
 def main(arguments=None) -> list[dict]:
     """Print a row a network."""
-    rows = []
-    for name, speed in common.speeds(arguments, __doc__, variants):
+    chosen, rows = common.speed_options(__doc__).parse_args(arguments), []
+    for name, speed in common.speeds(chosen, variants):
         row = {"network": name} | {key: round(value) for key, value in speed.items()}
         row |= {f"{key} / usual": speed[key] / speed["usual"] for key in PRECISIONS[:2]}
         rows.append(row)
-    print(common.table(rows), common.machine(), sep="\n")
-    return rows
+    return common.report("training_loop", rows, chosen)
 
 
 if __name__ == "__main__":

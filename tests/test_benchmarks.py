@@ -21,10 +21,13 @@ LENET = ["--quick", "--networks", "lenet5"]
         ("starts", ["--quick", "--networks", "googlenetcifar", "--seeds", "0"], ["network"]),
     ],
 )
-def test_a_benchmark_prints_a_table(name, options, columns, capsys):
-    rows = importlib.import_module(f"benchmarks.{name}").main(options)
+def test_a_benchmark_prints_and_writes_a_table(name, options, columns, capsys, tmp_path):
+    module = importlib.import_module(f"benchmarks.{name}")
+    rows = module.main([*options, "--folder", str(tmp_path)])
     assert list(rows[0])[: len(columns)] == columns
     assert capsys.readouterr().out.startswith("| " + columns[0])
+    record = json.loads((tmp_path / f"{name}.json").read_text())
+    assert record["rows"] == rows and {"machine", "versions"} <= set(record)
 
 
 def test_time_to_accuracy_measures_both_loops():
