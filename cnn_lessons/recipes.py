@@ -100,10 +100,10 @@ RECIPES = {
         "gpu": Recipe(epochs=30),
     },
     "AlexNetCIFAR": _profiles(20, 30, clip=1.0, precision="auto"),
-    "VGG16": _profiles(12, 40, precision="auto"),
+    "VGG16": _profiles(10, 40, precision="auto"),
     "VGG16Plain": _profiles(12, 40, learning_rate=0.02, clip=1.0, precision="auto"),
     "GoogLeNetCIFAR": _profiles(30, 40, clip=1.0, precision="auto"),
-    "ArticleResNet": _profiles(30, 40, learning_rate=0.1, precision="auto"),
+    "ArticleResNet": _profiles(20, 40, learning_rate=0.1, precision="auto"),
     "ResNetCIFAR20": _profiles(30, 60, learning_rate=0.1, precision="auto"),
 }
 
