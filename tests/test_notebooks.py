@@ -69,6 +69,19 @@ def test_cells_are_short_and_prose_comes_before_code(lesson):
             assert before.cell_type == "code" or len(before.source.split()) >= 4
 
 
+def test_the_lesson_has_the_size_of_one_sitting(lesson):
+    """Prose: without tables and folded answers; a word has a letter in it."""
+    unfolded = re.sub(r"<details>.*?</details>", "", prose(lesson), flags=re.DOTALL)
+    lines = [line for line in unfolded.splitlines() if not line.startswith("|")]
+    words = [word for word in " ".join(lines).split() if re.search("[A-Za-z]", word)]
+    code = [
+        line for cell in code_cells(lesson) for line in cell.source.splitlines() if line.strip()
+    ]
+    assert 1_500 <= len(words) <= 2_500
+    assert len(code) <= 250
+    assert prose(lesson).count("**Predict") >= 5
+
+
 def test_numbers_in_bold_are_quoted_from_the_outputs(lesson):
     stored = output_text(lesson)
     for quoted in prose(lesson).split("**")[1::2]:
