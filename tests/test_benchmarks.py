@@ -18,6 +18,11 @@ LENET = ["--quick", "--networks", "lenet5"]
         ("compute_limit", LENET, ["network", "precision", "fit", "limit", "fit / limit"]),
         ("pipeline", ["--quick"], ["augment", "batch size", "images/s"]),
         ("memory", LENET, ["network", "images", "batch size", "MB beyond torch"]),
+        (
+            "tried",
+            ["--quick", "--networks", "resnetcifar20", "--seeds", "0"],
+            ["network", "change"],
+        ),
         ("starts", ["--quick", "--networks", "googlenetcifar", "--seeds", "0"], ["network"]),
     ],
 )

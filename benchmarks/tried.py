@@ -1,0 +1,149 @@
+"""Changes to a recipe that are said to pay: validation accuracy and seconds of each, by seed.
+
+The recipe is cut to --epochs; everything else of it stays but for the change named. The average
+of the weights (EMA) and smaller pictures at first need no other loop: they go in with the loss.
+"""
+
+import sys
+from dataclasses import replace
+from statistics import mean
+from unittest import mock
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
+
+from benchmarks import common
+from cnn_lessons import trained, training
+
+CHANGES = {
+    "as it is": {},
+    "batch 256, rate x2": {"batch_size": 256, "learning_rate": 2},
+    "batch 512, rate x4": {"batch_size": 512, "learning_rate": 4},
+    "half the rate": {"learning_rate": 0.5},
+    "cosine": {"schedule": "cosine"},
+    "label smoothing 0.1": {"label_smoothing": 0.1},
+    "float32": {"precision": "float32"},
+    "bfloat16": {"precision": "bfloat16"},
+    "EMA 0.99": {},
+    "24 pixels at first": {},
+    "Muon": {"learning_rate": 0.2},
+}
+ANY_SIZE = ("GoogLeNetCIFAR", "ArticleResNet", "ResNetCIFAR20")  # these end in a mean over the map
+
+
+class Muon(torch.optim.SGD):
+    """SGD whose step for each kernel is made orthogonal (K. Jordan, 2024), as a matrix (out, rest).
+
+    torch.optim.Muon takes matrices alone. Vectors take the usual step.
+    """
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.dim() < 2 or weight.grad is None:
+                    continue
+                state = self.state[weight]
+                buffer = state.setdefault("direction", torch.zeros_like(weight))
+                buffer.mul_(group["momentum"]).add_(weight.grad)
+                step = orthogonal(weight.grad.add(buffer, alpha=group["momentum"]).flatten(1))
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
+                size = max(1, step.shape[0] / step.shape[1]) ** 0.5
+                weight.add_(step.view_as(weight), alpha=-group["lr"] * size)
+                weight.grad = None
+        super().step(closure)
+
+
+def orthogonal(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
+    """Nearly the orthogonal matrix next to it: five steps of Newton and Schulz."""
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.T if tall else matrix
+    x = x / (x.norm() + 1e-7)
+    for _ in range(steps):
+        square = x @ x.T
+        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
+    return x.T if tall else x
+
+
+def smaller_at_first(steps: int):
+    """A loss that shows the first half of the steps at 24 pixels instead of 32."""
+    done = 0
+
+    def loss(model: nn.Module, images, labels):
+        nonlocal done
+        done += model.training
+        if model.training and done <= steps // 2:
+            images = F.interpolate(images, size=24, mode="bilinear", antialias=True)
+        return training.cross_entropy(model, images, labels)
+
+    return loss
+
+
+def averaging(average: AveragedModel):
+    """A loss that keeps an average of the weights before each step."""
+
+    def loss(model: nn.Module, images, labels):
+        if model.training:
+            average.update_parameters(model)
+        return training.cross_entropy(model, images, labels)
+
+    return loss
+
+
+def one(dataset, name: str, change: str, recipe, seed: int) -> tuple[float, float]:
+    """Validation accuracy and training seconds of one run."""
+    torch.manual_seed(seed)
+    model = trained.build(name)
+    how = {"augment": True, "seed": seed, "images": recipe.images}
+    train = dataset.batches("train", recipe.batch_size, **how)
+    validation, average, loss = dataset.batches("validation", 500), None, None
+    if change.startswith("EMA"):
+        average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(float(change.split()[1])))
+        loss = averaging(average)
+    elif change == "24 pixels at first":
+        loss = smaller_at_first(recipe.epochs * len(train))
+    optimizer = _muon if change == "Muon" else training._optimizer
+    with mock.patch.object(training, "_optimizer", optimizer):
+        history = training.fit(model, train, validation, recipe, progress=False, loss=loss)
+    if average is None:
+        return history.epochs[-1].validation_accuracy, history.seconds
+    update_bn((images for images, _ in train), average)
+    return training.evaluate(average, validation).accuracy, history.seconds
+
+
+def _muon(model: nn.Module, recipe) -> Muon:
+    options = {"momentum": recipe.momentum, "weight_decay": recipe.weight_decay, "nesterov": True}
+    return Muon(model.parameters(), lr=recipe.learning_rate, **options)
+
+
+def main(arguments=None) -> list[dict]:
+    """Print a row a change."""
+    parser = common.options(__doc__, tuple(trained.NETWORKS))
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--changes", nargs="+", choices=CHANGES, default=list(CHANGES))
+    chosen = parser.parse_args(arguments)
+    dataset, rows = common.pictures(chosen.quick), []
+    for name in chosen.networks:
+        base = training.RECIPES[name]["test" if chosen.quick else "cpu"]
+        base = base if chosen.quick else replace(base, epochs=chosen.epochs)
+        for change in chosen.changes:
+            if change == "24 pixels at first" and name not in ANY_SIZE:
+                continue
+            settings = dict(CHANGES[change])
+            settings["learning_rate"] = base.learning_rate * settings.get("learning_rate", 1)
+            recipe = replace(base, **settings)
+            runs = [one(dataset, name, change, recipe, seed) for seed in chosen.seeds]
+            accuracies = [accuracy for accuracy, _ in runs]
+            row = {"network": name, "change": change, "epochs": recipe.epochs}
+            row |= {"validation": f"{mean(accuracies):.1%}", "lowest": f"{min(accuracies):.1%}"}
+            row |= {"highest": f"{max(accuracies):.1%}", "seeds": len(runs)}
+            rows.append(row | {"seconds": mean(seconds for _, seconds in runs)})
+            print(rows[-1], file=sys.stderr)
+    return common.report("tried", rows, chosen)
+
+
+if __name__ == "__main__":
+    main()
