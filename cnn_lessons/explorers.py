@@ -4,6 +4,7 @@ Each one is a plain function, which works without widgets and returns a `View`, 
 over it.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cache, partial
 from inspect import signature
@@ -13,12 +14,12 @@ from typing import NamedTuple
 
 import ipywidgets as W
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
 from cnn_lessons import svg
 from cnn_lessons.diagrams import NaiveInception, on_meta
-from cnn_lessons.models import googlenet, resnet, vgg
+from cnn_lessons.inside import depth_statistics
+from cnn_lessons.models import alexnet, googlenet, resnet, vgg
 from cnn_lessons.plots import BLUE, GREY, ORANGE
 from cnn_lessons.shapes import Field, Record, Row
 from cnn_lessons.widgets import Explorer, View, check, choice, number
@@ -202,6 +203,116 @@ class ConvolutionArithmetic(Explorer):
     def move(self, steps: int) -> None:
         """Let the kernel go on or back; it stays at the ends."""
         self.controls["position"].value += steps
+
+
+# --- pooling ------------------------------------------------------------------------------------
+
+POOLED = (  # a map of 6x6 numbers to try pooling on
+    (1, 3, 2, 0, 5, 4),
+    (0, 2, 8, 1, 3, 7),
+    (4, 0, 1, 6, 2, 2),
+    (9, 5, 0, 3, 1, 0),
+    (2, 1, 7, 4, 6, 8),
+    (3, 6, 5, 0, 2, 4),
+)
+
+
+def pooling(mode: str = "max", kernel: int = 2, stride: int = 2, position: int = 0) -> View:
+    """What "max" or "average" pooling makes of the numbers in POOLED, without padding.
+
+    `position` counts the units of the output row by row. Raises ValueError for another mode, for a
+    kernel below 1 or larger than the map, for a stride below 1, and for a position that is not
+    there.
+    """
+    check(1, kernel=kernel, stride=stride)
+    numbers = torch.tensor(POOLED, dtype=torch.float32)
+    if mode not in ("max", "average"):
+        raise ValueError(f"mode must be max or average; got {mode!r}")
+    if kernel > len(numbers):
+        raise ValueError(f"kernel must be at most {len(numbers)}, as the map is; got {kernel}")
+    windows = numbers.unfold(0, kernel, stride).unfold(1, kernel, stride).flatten(2)
+    side = len(windows)
+    if not 0 <= position < side**2:
+        raise ValueError(f"position must be 0 to {side**2 - 1}; got {position}")
+    results = {"max": windows.amax(dim=2), "average": windows.mean(dim=2)}
+    row, column = divmod(position, side)
+    text = _pooling_sentence(mode, kernel, stride, windows[row, column].tolist(), side)
+    table = [("pooling", "this unit", "mean of all units")]
+    for name, result in results.items():
+        cells = (_decimal(float(result[row, column])), _decimal(float(result.mean())))
+        table.append((f"▶ {name}" if name == mode else name, *cells))
+    drawing = _pooling_svg(results[mode], kernel, stride, (row, column), mode, text)
+    unit = float(results[mode][row, column])
+    return View(text, drawing, table, {"output": side, "unit": unit})
+
+
+def _decimal(value: float) -> str:
+    """At most two decimals, and none for a whole number."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def _pooling_sentence(mode: str, kernel: int, stride: int, seen: list[float], side: int) -> str:
+    few, count = [f"{n:g}" for n in seen], len(seen)
+    among = ", ".join(few) if count <= 9 else f"the {count} numbers"
+    total = " + ".join(few) if count <= 9 else f"{sum(seen):g}"
+    text = {
+        "max": f"Max pooling keeps the largest of {among}: {max(seen):g}.",
+        "average": f"Average pooling: ({total}) / {count} = {_decimal(sum(seen) / count)}.",
+    }[mode]
+    n = len(POOLED)
+    return (
+        f"{text} Output: floor(({n} − {kernel}) / {stride}) + 1 = {side}, so {n * n} numbers "
+        f"become {side * side}. There is nothing to learn in it."
+    )
+
+
+def _pooling_svg(
+    output: Tensor, kernel: int, stride: int, unit: tuple[int, int], mode: str, sentence: str
+) -> str:
+    """The map with its window, the largest number in orange if it is what is kept; the output."""
+    cell, x, y, right = 48, 12, 34, 372
+    n, side = len(POOLED), len(output)
+    top, left = unit[0] * stride, unit[1] * stride
+    inside = list(product(range(top, top + kernel), range(left, left + kernel)))
+    kept = max(inside, key=lambda place: POOLED[place[0]][place[1]])
+    drawn = [
+        svg.text(x, 22, f"a map of {n}×{n}", "start"),
+        svg.text(right, 22, f"{mode} pooling {kernel}×{kernel}, output {side}×{side}", "start"),
+        svg.rect(x, y, n * cell, n * cell, PALE_GREY),
+        svg.rect(right, y, side * cell, side * cell, PALE_GREY),
+        svg.rect(right + unit[1] * cell, y + unit[0] * cell, cell, cell, PALE_BLUE),
+    ]
+    drawn += [svg.rect(x + b * cell, y + a * cell, cell, cell, PALE_BLUE) for a, b in inside]
+    if mode == "max":
+        drawn.append(svg.rect(x + kept[1] * cell, y + kept[0] * cell, cell, cell, ORANGE))
+    drawn += [svg.grid(x, y, n, n, cell), svg.grid(right, y, side, side, cell)]
+    for where, numbers in ((x, POOLED), (right, output.tolist())):
+        for a, line in enumerate(numbers):
+            for b, value in enumerate(line):
+                place = where + (b + 0.5) * cell, y + (a + 0.5) * cell + 5
+                drawn.append(svg.text(*place, _decimal(value)))
+    size = kernel * cell
+    drawn.append(svg.rect(x + left * cell, y + top * cell, size, size, "none", BLUE, 3))
+    drawn.append(svg.rect(right + unit[1] * cell, y + unit[0] * cell, cell, cell, "none", BLUE, 3))
+    return svg.drawing(690, 334, sentence, *drawn)
+
+
+class Pooling(Explorer):
+    """Choose between the largest number and the average, and move the window over a map."""
+
+    def __init__(self, mode: str = "max", kernel: int = 2, stride: int = 2):
+        controls = {
+            "mode": choice("Pooling mode", {"max": "largest number", "average": "average"}, mode),
+            "kernel": number("Kernel", kernel, 1, len(POOLED)),
+            "stride": number("Stride", stride, 1, len(POOLED)),
+            "position": number("Position", 0, 0, 0),
+        }
+        super().__init__(pooling, controls)
+        self.adapt()
+
+    def adapt(self) -> None:
+        kernel, stride = (self.controls[name].value for name in ("kernel", "stride"))
+        self.limit("position", Sizes(len(POOLED), kernel, stride).output ** 2 - 1)
 
 
 # --- receptive field ----------------------------------------------------------------------------
@@ -454,6 +565,86 @@ class VGGColumns(Explorer):
         super().__init__(lambda column: vgg_column(column, input_size, num_classes), columns)
 
 
+# --- a convolution in groups ---------------------------------------------------------------------
+
+GROUPED = ("conv2", "conv4", "conv5")  # the layers that Figure 2 of AlexNet cuts in two
+
+
+@cache
+def _alexnet_record() -> Record:
+    return on_meta(partial(alexnet.AlexNet, groups=1), (3, 224, 224))
+
+
+def grouped(layer: str = "conv2", groups: int = 2) -> View:
+    """What AlexNet costs with its conv2, conv4 and conv5 in so many groups; one of them is drawn.
+
+    The paper has two groups, one a GPU. Raises ValueError for another layer, and for a number of
+    groups that does not divide the maps of all three layers.
+    """
+    record = _alexnet_record()
+    check(1, groups=groups)
+    rows = {name: record[f"features.{name}"] for name in GROUPED}
+    if layer not in rows:
+        raise ValueError(f"layer must be one of {', '.join(rows)}; got {layer!r}")
+    if any(n % groups for row in rows.values() for n in (row.inputs[0][1], row.output[1])):
+        raise ValueError(f"groups must divide the maps of all three layers; got {groups}")
+    table = [("layer", "a map reads", "parameters", "MACs", "MACs with one group")]
+    parameters, macs = record.parameters, record.macs
+    for name, row in rows.items():
+        weights, work = row.weights // groups, row.macs // groups
+        parameters += weights - row.weights
+        macs += work - row.macs
+        reads = f"{row.inputs[0][1] // groups} of {row.inputs[0][1]} maps"
+        costs = weights + row.parameters - row.weights, work, row.macs
+        table.append((f"▶ {name}" if name == layer else name, reads, *(f"{n:,}" for n in costs)))
+    table.append(("whole network", "", f"{parameters:,}", f"{macs:,}", f"{record.macs:,}"))
+    maps, made = rows[layer].inputs[0][1], rows[layer].output[1]
+    text = (
+        f"{groups} group{'s' if groups > 1 else ''}: each of the {made} maps of {layer} reads "
+        f"{maps // groups} of {maps} maps. The whole network has {parameters:,} parameters and "
+        f"{macs:,} MACs; with one group {record.parameters:,} and {record.macs:,}."
+    )
+    shares = {"parameters": parameters / record.parameters, "MACs": macs / record.macs}
+    numbers = {"parameters": parameters, "macs": macs, "reads": maps // groups}
+    return View(text, _grouped_svg(layer, maps, made, groups, shares, text), table, numbers)
+
+
+def _grouped_svg(
+    layer: str, maps: int, made: int, groups: int, shares: dict[str, float], sentence: str
+) -> str:
+    """A band from the maps that are read to those that are made, for each group; two bars."""
+    left, right, top, bar, height = 90, 290, 40, 18, 256
+    part = height / groups
+    drawn = [
+        svg.text(left, 24, f"{maps} maps, read"),
+        svg.text(right + bar, 24, f"{made} maps of {layer}"),
+    ]
+    for k in range(groups):
+        y, fill = top + k * part, (BLUE, ORANGE)[k % 2]
+        band = f"M{left + bar:g} {y:g}L{right:g} {y:g}v{part:g}L{left + bar:g} {y + part:g}z"
+        drawn.append(f'<path d="{band}" fill="{fill}" fill-opacity="0.3"/>')
+        drawn += [svg.rect(x, y, bar, part, fill, "white", 1) for x in (left, right)]
+    for k, (name, share) in enumerate(shares.items()):
+        y = 96 + 84 * k
+        drawn.append(svg.text(400, y, f"{name} of the whole network: {share:.1%}", "start"))
+        drawn.append(svg.rect(400, y + 10, 250, 22, PALE_GREY, GREY))
+        drawn.append(svg.rect(400, y + 10, 250 * share, 22, BLUE, "none"))
+    drawn.append(svg.text(400, 270, "grey: with one group", "start"))
+    return svg.drawing(690, 312, sentence, *drawn)
+
+
+class Groups(Explorer):
+    """Cut AlexNet's conv2, conv4 and conv5 into groups, and see what they read and cost."""
+
+    def __init__(self, layer: str = "conv2", groups: int = 2):
+        counts = {n: "1 (all maps)" if n == 1 else str(n) for n in (1, 2, 4, 8, 16, 32)}
+        controls = {
+            "layer": choice("Layer", {name: name for name in GROUPED}, layer),
+            "groups": choice("Groups", counts, groups),
+        }
+        super().__init__(grouped, controls)
+
+
 # --- the cost of an Inception module ------------------------------------------------------------
 
 BRANCHES = {  # its name in the module, and in the naive one; every name begins with ""
@@ -568,18 +759,17 @@ KINDS = {"A": "zero maps are added", "B": "1×1 convolution", "C": "1×1 convolu
 def gradients(depth: int = 20, shortcut: str | None = "A", seed: int = 0) -> tuple[float, ...]:
     """The size of the gradient in each block of an untrained ResNetCIFAR, from the input on.
 
-    It is the norm of the first convolution's gradient over the norm of its weights, for the
-    cross-entropy of eight pictures of noise. Torch's random state is left as it was.
+    It is that of the block's first convolution, as `inside.depth_statistics` measures it, for eight
+    pictures of noise. Torch's random state is left as it was.
     Raises ValueError as `models.resnet.ResNetCIFAR` does.
     """
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = resnet.ResNetCIFAR(depth, shortcut=shortcut)
         images, labels = torch.randn(8, 3, 32, 32), torch.randint(10, (8,))
-        F.cross_entropy(network(images), labels).backward()
-    blocks = [module for module in network.modules() if isinstance(module, resnet.BasicBlock)]
-    weights = [block.conv1.weight for block in blocks]
-    return tuple((weight.grad.norm() / weight.norm()).item() for weight in weights)
+        layers = depth_statistics(network, images, labels)
+    # The stem is "conv1", a block's first convolution "conv2_x.0.conv1".
+    return tuple(layer.gradient for layer in layers if layer.name.endswith(".conv1"))
 
 
 def shortcut_switch(depth: int = 20, kind: str = "A", on: bool = True) -> View:
@@ -671,3 +861,98 @@ class ShortcutSwitch(Explorer):
             "kind": choice("Kind", kinds, kind),
         }
         super().__init__(shortcut_switch, controls)
+
+
+# --- a network within a budget -----------------------------------------------------------------
+
+
+def three_stages(
+    widths: Sequence[int] = (16, 32, 64), blocks: Sequence[int] = (3, 3, 3), num_classes: int = 10
+) -> nn.Sequential:
+    """A residual network in the manner of ResNetCIFAR, with widths and depths of its own.
+
+    A stage has so many maps and so many basic blocks; the second and the third halve the size. As
+    it is, it is ResNetCIFAR(20). Input (N, 3, H, W), output logits (N, num_classes).
+    Raises ValueError for other than three counts each, for counts below 1, and for widths that fall
+    from stage to stage: shortcut A adds maps and cannot take any away.
+    """
+    if len(widths) != 3 or len(blocks) != 3:
+        raise ValueError(f"needs three widths and three numbers of blocks; got {widths}, {blocks}")
+    channels = widths[0]
+    layers = OrderedDict(
+        conv1=nn.Conv2d(3, channels, 3, padding=1, bias=False),
+        bn1=nn.BatchNorm2d(channels),
+        relu1=nn.ReLU(),
+    )
+    for s, (width, count) in enumerate(zip(widths, blocks)):
+        check(1, blocks=count)
+        stage = layers[f"conv{s + 2}_x"] = nn.Sequential()
+        for k in range(count):
+            stage.append(resnet.BasicBlock(channels, width, 2 if s and not k else 1, "A"))
+            channels = width
+    layers |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
+    network = nn.Sequential(layers | {"fc": nn.Linear(channels, num_classes)})
+    resnet.initialise(network)
+    return network
+
+
+def budget(
+    width1: int = 16, width2: int = 32, width3: int = 64,
+    blocks1: int = 3, blocks2: int = 3, blocks3: int = 3,
+    parameters: int = 300_000, macs: int = 50_000_000,
+) -> View:  # fmt: skip
+    """What `three_stages` costs, stage by stage, at 32 pixels, beside what it may cost.
+
+    Raises ValueError as `three_stages` does.
+    """
+    widths, blocks = (width1, width2, width3), (blocks1, blocks2, blocks3)
+    record = on_meta(partial(three_stages, widths, blocks), (3, 32, 32))
+    costs = {name: [0, 0] for name in ("stem", "stage 1", "stage 2", "stage 3", "linear")}
+    stages = {"conv2_x": "stage 1", "conv3_x": "stage 2", "conv4_x": "stage 3", "fc": "linear"}
+    for row in record:
+        stage = costs[stages.get(row.name.split(".")[0], "stem")]
+        stage[0] += row.parameters
+        stage[1] += row.macs
+    over = [name for name, count, limit in (("parameters", record.parameters, parameters),
+            ("MACs", record.macs, macs)) if count > limit]  # fmt: skip
+    sees = max(row.receptive_field[0] for row in record if row.kind == "Conv2d")
+    text = (
+        f"{record.parameters:,} of {parameters:,} parameters and {record.macs:,} of {macs:,} MACs: "
+        f"{'too many ' + ' and '.join(over) if over else 'within the budget'}. "
+        f"{2 * sum(blocks) + 2} layers with weights; the last convolution sees {sees} pixels."
+    )
+    table = [("part", "parameters", "MACs")]
+    table += [(name, *(f"{n:,}" for n in cost)) for name, cost in costs.items()]
+    table.append(("all", f"{record.parameters:,}", f"{record.macs:,}"))
+    numbers = {"parameters": record.parameters, "macs": record.macs, "sees": sees}
+    return View(text, _budget_svg(costs, (parameters, macs), text), table, numbers)
+
+
+def _budget_svg(costs: dict[str, list[int]], limits: tuple[int, int], sentence: str) -> str:
+    """Two bars, the parts one after the other, with a line where the budget ends."""
+    fills = ("#FFFFFF", PALE_BLUE, "#7FB8D8", BLUE, ORANGE)
+    totals = [sum(cost[k] for cost in costs.values()) for k in range(2)]
+    most = max(1.25, *(total / limit for total, limit in zip(totals, limits)))
+    left, width = 100, 560
+    end, drawn = left + width / most, []
+    for k, (name, limit) in enumerate(zip(("parameters", "MACs"), limits)):
+        x, y = left, 50 + 50 * k
+        drawn.append(svg.text(left - 8, y + 20, name, "end"))
+        for cost, fill in zip(costs.values(), fills):
+            length = width / most * cost[k] / limit
+            drawn.append(svg.rect(x, y, length, 28, fill))
+            x += length
+    drawn += [svg.path(f"M{end:g} 40V138", "black", 2), svg.text(end, 152, "the budget")]
+    for k, (name, fill) in enumerate(zip(costs, fills)):
+        drawn.append(svg.rect(left + 108 * k, 12, 14, 14, fill))
+        drawn.append(svg.text(left + 108 * k + 20, 24, name, "start"))
+    return svg.drawing(690, 162, sentence, *drawn)
+
+
+class Budget(Explorer):
+    """Change the widths and depths of a small residual network, and see whether it fits."""
+
+    def __init__(self, widths: Sequence[int] = (16, 32, 64), blocks: Sequence[int] = (3, 3, 3)):
+        controls = {f"width{k}": number(f"Width {k}", w, 1, 160) for k, w in enumerate(widths, 1)}
+        controls |= {f"blocks{k}": number(f"Blocks {k}", n, 1, 9) for k, n in enumerate(blocks, 1)}
+        super().__init__(budget, controls)

@@ -19,6 +19,7 @@ from matplotlib.colors import ListedColormap, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
+from matplotlib.transforms import Bbox
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -105,6 +106,36 @@ def prediction(
     right.invert_yaxis()
     right.set_xlim(0, 1.15)
     right.set_xlabel("probability (blue: the true class)")
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def answers(
+    image: Tensor,
+    probabilities: dict[str, Tensor],
+    class_names: Sequence[str],
+    label: int,
+    title: str = "",
+) -> Figure:
+    """One picture, uint8 (3, H, W), and what several networks make of it, side by side.
+
+    `probabilities` are (classes,), by name; the bar of the true class is blue.
+    """
+    figure = Figure((7.5, 2.6), layout="constrained")
+    left, *panels = figure.subplots(1, 1 + len(probabilities))
+    left.imshow(image.permute(1, 2, 0).numpy())
+    left.set_axis_off()
+    left.set_title(f"truth: {class_names[label]}", fontsize=9)
+    colours = [BLUE if k == label else SCORES for k in range(len(class_names))]
+    for k, (ax, (name, each)) in enumerate(zip(panels, probabilities.items())):
+        bars = ax.barh(range(len(class_names)), each.numpy(), color=colours)
+        ax.bar_label(bars, [f" {p:.0%}" for p in each.tolist()], fontsize=7)
+        ax.set_yticks(range(len(class_names)), class_names if k == 0 else [], fontsize=8)
+        ax.invert_yaxis()
+        ax.set_xlim(0, 1.25)
+        ax.set_xticks([0, 0.5, 1])
+        ax.set_title(name, fontsize=9)
+    figure.supxlabel("probability (blue: the true class)", fontsize=9)
     figure.suptitle(title, fontsize=10)
     return figure
 
@@ -217,6 +248,134 @@ def _legend_below(figure: Figure, ax: Axes) -> None:
     handles, names = ax.get_legend_handles_labels()
     columns = max(1, min(5, 85 // (6 + max(map(len, names), default=0))))
     figure.legend(handles, names, loc="outside lower center", ncols=columns, fontsize=9)
+
+
+# --- several networks ---------------------------------------------------------------------------
+
+
+def bubbles(
+    points: dict[str, tuple[float, float, float]],
+    spans: dict[str, tuple[float, float]] | None = None,
+    title: str = "",
+    xlabel: str = "MACs for one picture",
+    ylabel: str = "share of correct pictures",
+) -> Figure:
+    """Networks by cost and accuracy, after Canziani et al. 2016 (arXiv:1605.07678).
+
+    A point is (x, y, size): x on a log axis, size the area of the bubble. `spans` are the lowest
+    and highest y of a name. Names stand where they cover neither each other nor a bubble.
+    """
+    ax = _axes(7, 4.2)
+    largest = max((size for *_, size in points.values()), default=1)
+    areas = {name: max(8.0, 1_800 * size / largest) for name, (*_, size) in points.items()}
+    for name, (x, y, _) in sorted(points.items(), key=lambda item: -item[1][2]):
+        ax.scatter(x, y, s=areas[name], color=SKY, edgecolors="black", linewidths=0.8, alpha=0.8)
+    for name, (low, high) in (spans or {}).items():
+        ax.plot([points[name][0]] * 2, [low, high], color="black", linewidth=1.2)
+    ax.set_xscale("log")
+    ax.margins(x=0.15, y=0.2)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
+    ax.grid(alpha=0.3)
+    ax.set_title(title, fontsize=10)
+    _name_the_bubbles(ax, {name: point[:2] for name, point in points.items()}, areas)
+    return ax.figure
+
+
+def _name_the_bubbles(ax: Axes, places: dict[str, tuple[float, float]], areas) -> None:
+    """A name beside, above or below each bubble: the first place that is free, else the first."""
+    ax.figure.draw_without_rendering()
+    scale, taken = ax.figure.dpi / 72, []
+    radii = {name: (area / np.pi) ** 0.5 for name, area in areas.items()}
+    for name, place in places.items():
+        x, y = ax.transData.transform(place)
+        r = radii[name] * scale
+        taken.append(Bbox([[x - r, y - r], [x + r, y + r]]))
+    for name, place in places.items():
+        gap, words = radii[name] + 4, []
+        sides = ((gap, 0, "left", "center"), (-gap, 0, "right", "center"),
+                 (0, gap, "center", "bottom"), (0, -gap, "center", "top"))  # fmt: skip
+        for right, up, across, along in sides:
+            words.append(
+                ax.annotate(name, place, (right, up), textcoords="offset points", ha=across,
+                            va=along, fontsize=9)
+            )  # fmt: skip
+        boxes = [each.get_window_extent() for each in words]
+        inside = ax.get_window_extent()
+        free = [
+            k
+            for k, box in enumerate(boxes)
+            if not any(box.overlaps(other) for other in taken)
+            and inside.containsx(box.x0) and inside.containsx(box.x1)
+            and inside.containsy(box.y0) and inside.containsy(box.y1)
+        ]  # fmt: skip
+        chosen = (free or [0])[0]
+        taken.append(boxes[chosen])
+        for k, each in enumerate(words):
+            if k != chosen:
+                each.remove()
+
+
+def timeline(points: dict[str, tuple[float, float, float]], title: str = "") -> Figure:
+    """Networks by year; a point is (year, parameters, MACs), and the area of its dot is the MACs.
+
+    A dot too small to be seen is drawn with a cross on it, larger than its share. Names stand where
+    they cover neither each other nor a dot.
+    """
+    ax = _axes(7, 4)
+    smallest, most, largest = 14, 2_600, max(macs for *_, macs in points.values())
+    places, areas = {}, {}
+    for name, (year, parameters, macs) in sorted(points.items(), key=lambda item: -item[1][2]):
+        area = max(smallest, most * macs / largest)
+        ax.scatter(year, parameters, s=area, color=SKY, edgecolors="black", linewidths=0.8)
+        if area == smallest:
+            ax.scatter(year, parameters, s=60, color="black", marker="x", linewidths=1, zorder=3)
+        digits = 1 if macs < 1e10 else 0
+        unit, of = ("G", 1e9) if macs >= 1e8 else ("M", 1e6)
+        words = f"{name}\n{macs / of:.{digits}f} {unit} MACs"
+        places[words], areas[words] = (year, parameters), max(area, 60)
+    ax.set_yscale("log")
+    ax.margins(y=0.3)
+    years = [year for year, *_ in points.values()]
+    ax.set_xlim(min(years) - 2, max(years) + 4)  # room for the names
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.set_xlabel("year of the paper")
+    ax.set_ylabel("parameters")
+    ax.grid(alpha=0.3)
+    ax.set_title(title, fontsize=10)
+    _name_the_bubbles(ax, places, areas)
+    return ax.figure
+
+
+def number_grids(
+    grids: dict[str, Tensor], windows: dict[str, tuple[int, int, int, int]] | None = None
+) -> Figure:
+    """Small matrices (rows, columns) side by side, their numbers in shades of grey.
+
+    `windows` frames a part of a grid in orange, by its name: (top, left, height, width).
+    """
+    columns = [grid.shape[1] for grid in grids.values()]
+    height = 0.42 * max(len(grid) for grid in grids.values()) + 0.5
+    figure = Figure((0.42 * sum(columns) + 0.5 * len(grids), height), layout="constrained")
+    axes = figure.subplots(1, len(grids), width_ratios=columns, squeeze=False).flat
+    for ax, (name, grid) in zip(axes, grids.items()):
+        low, high = float(grid.min()), float(grid.max())
+        ax.imshow(grid.numpy(), cmap="Greys", vmin=low, vmax=low + 2.2 * max(high - low, 1e-6))
+        for row, column in np.ndindex(*grid.shape):
+            words = f"{float(grid[row, column]):g}".replace("-", "−")
+            ax.text(column, row, words, ha="center", va="center", fontsize=9)
+        ax.set_xticks(np.arange(-0.5, grid.shape[1]), [])
+        ax.set_yticks(np.arange(-0.5, grid.shape[0]), [])
+        ax.grid(color="white", linewidth=1)
+        ax.tick_params(length=0)
+        ax.set_title(name, fontsize=9)
+        if windows and name in windows:
+            top, left, tall, wide = windows[name]
+            frame = Rectangle((left - 0.5, top - 0.5), wide, tall, fill=False, zorder=3)
+            frame.set(edgecolor=ORANGE, linewidth=3, clip_on=False)
+            ax.add_patch(frame)
+    return figure
 
 
 # --- inside a network ---------------------------------------------------------------------------
@@ -407,6 +566,26 @@ def dead_taps(record: Record, names: Sequence[str] = (), title: str = "") -> Fig
         f" parameters ({record.dead / record.parameters:.1%}) are dead",
         fontsize=9,
     )
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def shares(record: Record, title: str = "") -> Figure:
+    """Each layer's share of the network's parameters (left) and of its MACs (right), as bars."""
+    rows = [row for row in record if row.parameters]
+    figure = Figure((7, 0.9 + 0.19 * len(rows)), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    quantities = {"parameters": record.parameters, "macs": record.macs}
+    for ax, (quantity, whole), colour in zip(axes, quantities.items(), (BLUE, ORANGE)):
+        values = [getattr(row, quantity) / max(1, whole) for row in rows]
+        bars = ax.barh(range(len(rows)), values, color=colour)
+        ax.bar_label(bars, [f" {value:.1%}" for value in values], fontsize=7)
+        ax.set_xlim(0, 1.2 * max(values, default=1))
+        ax.xaxis.set_major_formatter(PercentFormatter(1))
+        ax.tick_params(labelsize=8)
+        ax.set_xlabel(f"share of the {quantity.replace('macs', 'MACs')}", fontsize=9)
+    axes[0].set_yticks(range(len(rows)), [row.name.split(".")[-1] for row in rows])
+    axes[0].invert_yaxis()
     figure.suptitle(title, fontsize=10)
     return figure
 

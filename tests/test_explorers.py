@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from cnn_lessons import explorers as ex
 from cnn_lessons.diagrams import on_meta
-from cnn_lessons.models import LeNet5, ResNet, googlenet
+from cnn_lessons.models import AlexNet, LeNet5, ResNet, googlenet
 from cnn_lessons.shapes import record
 
 SETTINGS = list(itertools.product((5, 7, 10, 13), (1, 2, 3, 5), (1, 2, 3, 7), (0, 1, 3), (1, 2, 3)))
@@ -110,6 +110,39 @@ def test_the_kernel_walks_over_the_output_and_stays_at_its_ends():
     assert panel.controls["position"].max == 8 and panel.controls["position"].value == 8
     panel.move(-100)
     assert "row 0, column 0" in panel.shown.value
+
+
+# --- pooling ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("mode", "pool"), [("max", F.max_pool2d), ("average", F.avg_pool2d)])
+def test_pooling_gives_what_torch_gives(mode, pool):
+    numbers = torch.tensor(ex.POOLED, dtype=torch.float32)[None]
+    for kernel, stride in itertools.product(range(1, 7), range(1, 7)):
+        truth = pool(numbers, kernel, stride).flatten()
+        views = [ex.pooling(mode, kernel, stride, k) for k in range(len(truth))]
+        assert views[0].numbers["output"] ** 2 == len(truth)
+        assert torch.allclose(torch.tensor([view.numbers["unit"] for view in views]), truth)
+
+
+def test_pooling_says_what_it_computes():
+    assert "the largest of 1, 3, 0, 2: 3." in ex.pooling().sentence
+    assert "(1 + 3 + 0 + 2) / 4 = 1.5." in ex.pooling("average").sentence
+    assert "/ 36 = " in ex.pooling("average", kernel=6).sentence
+    assert [line[0] for line in ex.pooling("average").table] == ["pooling", "max", "▶ average"]
+
+
+def test_pooling_refuses_what_cannot_be():
+    for settings in ({"mode": "min"}, {"kernel": 7}, {"stride": 0}, {"position": 9}):
+        with pytest.raises(ValueError, match=next(iter(settings))):
+            ex.pooling(**settings)
+
+
+def test_a_larger_window_takes_positions_away():
+    panel = ex.Pooling()
+    panel.controls["position"].value = 8
+    panel.controls["kernel"].value = 5
+    assert panel.controls["position"].value == 0 and "position must" not in panel.shown.value
 
 
 # --- receptive field ----------------------------------------------------------------------------
@@ -306,12 +339,36 @@ def test_a_block_loses_its_addition_with_its_shortcut():
     assert "1×1 convolution" in panel.shown.value
 
 
+# --- a convolution in groups --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_groups_cost_what_alexnet_costs(groups):
+    truth = on_meta(lambda: AlexNet(groups=groups), (3, 224, 224))
+    for layer in ex.GROUPED:
+        view = ex.grouped(layer, groups)
+        assert view.numbers["parameters"] == truth.parameters
+        assert view.numbers["macs"] == truth.macs
+        row = truth[f"features.{layer}"]
+        line = next(line for line in view.table if layer in line[0])
+        assert line[2:4] == (f"{row.parameters:,}", f"{row.macs:,}")
+    assert ex.grouped("conv2", 8).numbers["reads"] == 12
+
+
+def test_groups_that_do_not_divide_and_other_layers_are_refused():
+    for settings in ({"groups": 0}, {"groups": 3}, {"groups": 64}, {"layer": "conv1"}):
+        with pytest.raises(ValueError, match=next(iter(settings))):
+            ex.grouped(**settings)
+
+
 # --- all of them --------------------------------------------------------------------------------
 
 PANELS = {
     "convolution": ex.ConvolutionArithmetic,
+    "pooling": ex.Pooling,
     "field": lambda: ex.ReceptiveField(LENET, IMAGE),
     "vgg": ex.VGGColumns,
+    "groups": ex.Groups,
     "inception": ex.InceptionCost,
     "shortcut": ex.ShortcutSwitch,
 }

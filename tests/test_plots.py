@@ -67,6 +67,31 @@ def test_prediction_bars_are_the_probabilities():
     assert len({bar.get_facecolor() for bar in bars}) == 2
 
 
+def test_answers_of_several_networks_stand_side_by_side():
+    several = {"a": torch.softmax(torch.arange(10.0), 0), "b": torch.full((10,), 0.1)}
+    figure = plots.answers(IMAGES[0], several, NAMES, label=3)
+    picture, *panels = figure.axes
+    assert picture.get_title() == "truth: class 3"
+    assert [ax.get_title() for ax in panels] == ["a", "b"]
+    for ax, each in zip(panels, several.values()):
+        assert [bar.get_width() for bar in ax.patches] == pytest.approx(each.tolist())
+        assert len({bar.get_facecolor() for bar in ax.patches}) == 2
+
+
+def test_bubbles_are_named_without_one_name_on_another():
+    points = {"left": (1e6, 0.7, 1e5), "large": (3e7, 0.82, 8e6), "near it": (3.1e7, 0.8, 7e6)}
+    figure = plots.bubbles(points, {"left": (0.6, 0.8)}, "title")
+    (ax,) = figure.axes
+    assert ax.get_xscale() == "log"
+    areas = {tuple(c.get_offsets()[0]): c.get_sizes()[0] for c in ax.collections}
+    assert areas[3.1e7, 0.8] == pytest.approx(areas[3e7, 0.82] * 7 / 8)
+    assert list(ax.lines[0].get_ydata()) == [0.6, 0.8]
+    assert sorted(texts(figure)) == sorted(points)
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
+    assert plots.bubbles({}).axes  # before the first record is there
+
+
 def test_training_curves_show_the_history():
     history = History([Epoch(k, 3 / k, 0.1 * k, 2 / k, 0.2 * k, 1.0, 10.0) for k in (1, 2, 3)])
     loss, accuracy = plots.training_curves(history, "title").axes
@@ -264,3 +289,37 @@ def test_several_can_stand_in_one_figure():
     image = torch.zeros(3, 32, 32, dtype=torch.uint8)
     assert plots.receptive_fields(image, table, "views", ax=right) is figure
     assert [ax.get_title() for ax in figure.axes] == ["all right", "pairs", "views"]
+
+
+def test_a_timeline_has_the_areas_of_its_macs():
+    points = {"old": (1998, 6e4, 4e5), "small": (2012, 6e7, 1e9), "big": (2014, 1e8, 1e10)}
+    (ax,) = plots.timeline(points, "years").axes
+    dots = [each for each in ax.collections if len(each.get_paths()[0].vertices) > 10]
+    areas = [float(each.get_sizes()[0]) for each in dots]  # the largest first
+    assert areas[0] == pytest.approx(10 * areas[1]) and areas[2] < areas[1]
+    assert [tuple(each.get_offsets()[0]) for each in dots] == [
+        (2014, 1e8),
+        (2012, 6e7),
+        (1998, 6e4),
+    ]
+    assert "old\n0.4 M MACs" in texts(ax.figure) and "big\n10 G MACs" in texts(ax.figure)
+    assert ax.get_yscale() == "log" and len(ax.collections) == 4  # one cross
+
+
+def test_number_grids_show_each_number_and_the_window():
+    grids = {"a": torch.tensor([[1.0, -2], [3, 4.5]]), "b": torch.tensor([[7.0]])}
+    figure = plots.number_grids(grids, {"a": (1, 0, 1, 2)})
+    assert texts(figure) == ["1", "−2", "3", "4.5", "7"]
+    first, second = figure.axes
+    (frame,) = first.patches
+    assert not second.patches and second.get_title() == "b"
+    assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((-0.5, 0.5), 2, 1)
+
+
+def test_shares_are_of_the_whole_network():
+    table = record(LeNet5(), (3, 32, 32))
+    figure = plots.shares(table, "LeNet-5")
+    parameters, macs = ([bar.get_width() for bar in ax.patches] for ax in figure.axes)
+    assert len(parameters) == 5 and sum(parameters) == pytest.approx(1) == sum(macs)
+    assert parameters[2] == table["classifier.c5"].parameters / table.parameters
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()][0] == "c1"
