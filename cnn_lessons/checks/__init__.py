@@ -4,7 +4,35 @@ An exercise cell ends with a check, and the notebook shows the `Verdict` that it
 that is still None is "not attempted yet", and no check ever stops a notebook. One file a lesson.
 """
 
+from .alexnet import (
+    check_colour_shift,
+    check_dropout_place,
+    check_grouped_parameters,
+    check_half_width,
+    check_lrn,
+    check_sizes_at_96,
+)
 from .common import Verdict, check_same_function
+from .compare import (
+    Leaderboard,
+    check_budget,
+    check_cost_at_224,
+    check_ensemble,
+    check_head_shares,
+    check_minutes,
+    check_more_than_chance,
+    check_standard_error,
+    enter,
+    leaderboard,
+)
+from .googlenet import (
+    check_aux_head,
+    check_first_loss,
+    check_module_weights,
+    check_naive_5a,
+    check_rows,
+    check_smallest,
+)
 from .lenet5 import (
     check_c1_parameters,
     check_c3_parameters,
@@ -12,13 +40,79 @@ from .lenet5 import (
     check_floor,
     check_predict,
 )
+from .resnet import (
+    check_bottleneck,
+    check_option_a,
+    check_projection_cost,
+    check_quiet_start,
+    check_repaired,
+    check_weight_layers,
+)
+from .start import (
+    check_conv2d,
+    check_cost,
+    check_horizontal_edges,
+    check_pooling,
+    check_receptive_field,
+    check_separator,
+    check_sizes,
+)
+from .vgg import (
+    check_column_e,
+    check_fc6_weights,
+    check_global_pooling,
+    check_he_std,
+    check_stack_weights,
+    check_where_it_dies,
+)
 
 __all__ = [
+    "Leaderboard",
     "Verdict",
+    "check_aux_head",
+    "check_bottleneck",
+    "check_budget",
     "check_c1_parameters",
     "check_c3_parameters",
+    "check_colour_shift",
+    "check_column_e",
+    "check_conv2d",
+    "check_cost",
+    "check_cost_at_224",
+    "check_dropout_place",
+    "check_ensemble",
+    "check_fc6_weights",
+    "check_first_loss",
     "check_fits_mnist",
     "check_floor",
+    "check_global_pooling",
+    "check_grouped_parameters",
+    "check_half_width",
+    "check_he_std",
+    "check_head_shares",
+    "check_horizontal_edges",
+    "check_lrn",
+    "check_minutes",
+    "check_module_weights",
+    "check_more_than_chance",
+    "check_naive_5a",
+    "check_option_a",
+    "check_pooling",
     "check_predict",
+    "check_projection_cost",
+    "check_quiet_start",
+    "check_receptive_field",
+    "check_repaired",
+    "check_rows",
     "check_same_function",
+    "check_separator",
+    "check_sizes",
+    "check_sizes_at_96",
+    "check_smallest",
+    "check_stack_weights",
+    "check_standard_error",
+    "check_weight_layers",
+    "check_where_it_dies",
+    "enter",
+    "leaderboard",
 ]

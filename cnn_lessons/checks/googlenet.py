@@ -1,0 +1,170 @@
+"""The checks of lesson 04."""
+
+from collections.abc import Callable, Mapping
+from math import log
+
+import torch
+from torch import nn
+
+from cnn_lessons.checks.common import Verdict, check_same_function, number
+from cnn_lessons.models.googlenet import ARTICLE_TABLE, TABLE_1, AuxiliaryHead
+from cnn_lessons.shapes import Row, ShapeError, record
+
+
+def check_module_weights(answer: int | None) -> Verdict:
+    """Lesson 04: the weights of module 3a, all six convolutions, without biases."""
+    slips = {
+        163_696: "Those are the parameters. Leave out the 368 biases.",
+        387_072: "That is the naive module: three convolutions over all 192 maps.",
+        157_184: "The projection behind the pool is missing: 32·192.",
+        151_040: "The 1×1 branch is missing: 64·192.",
+        141_824: "The two reductions are missing: 96·192 and 16·192.",
+        145_168: "The projection reads the pool's 192 maps, and there are two reductions.",
+        301_056: "The 5×5 branch: its 32 kernels read the 16 maps of the reduction, not all 192.",
+        79_360: "A 3×3 kernel has 9 weights for each map that it reads, and a 5×5 kernel 25.",
+        158_208: "The projection reads the 192 maps of the module's input: 32·192.",
+        256 * 192: "That is one weight for each pair of an input map and an output map.",
+    }
+    right = "64·192 + 96·192 + 9·96·128 + 16·192 + 25·16·32 + 32·192 = 163,328."
+    wrong = "Six convolutions: kernel size² × maps that it reads × maps that it makes, added up."
+    return number(answer, 163_328, slips, right, "Set weights_3a to a number.", wrong)
+
+
+def check_first_loss(answer: float | None) -> Verdict:
+    """Lesson 04: the training loss of an untrained network with two heads and ten classes."""
+    one = log(10)
+    slips = {
+        one: "That is the main loss. The two heads have a loss each, with weight 0.3.",
+        3 * one: "The losses of the heads are multiplied by 0.3 before they are added.",
+        1.3 * one: "There are two heads.",
+        0.6 * one: "Those are the two heads. The network's own loss is added.",
+        0.9 * one: "Only the heads have the weight 0.3. The network's own loss counts fully.",
+        1.6: "log is the natural logarithm: log(10) is 2.30.",
+        1.6 * log(1000): "That is for the 1000 classes of ImageNet. Here there are ten.",
+    }
+    right = f"Each loss is about log(10) = 2.30, so 2.30 · (1 + 0.3 + 0.3) = {1.6 * one:.2f}."
+    wrong = "A network that knows nothing gives each of ten classes 1/10: what is its loss?"
+    return number(answer, 1.6 * one, slips, right, "Set first_loss to a number.", wrong, 0.03)
+
+
+def check_rows(rows: Mapping[str, tuple[int, ...]] | None) -> Verdict:
+    """Lesson 04: the nine rows of Table 1, repaired from those of the article."""
+    if rows is None:
+        return Verdict(None, "Give rows the nine rows, with the wrong number put right.")
+    if not isinstance(rows, Mapping):
+        return Verdict(False, f"rows must be a dictionary as TABLE_1 is; got {rows!r}.")
+    if {*rows} != {*TABLE_1}:
+        return Verdict(False, f"rows must have the names {', '.join(TABLE_1)}; got {list(rows)}.")
+    for name, row in rows.items():
+        if not isinstance(row, (tuple, list)) or len(row) != 6:
+            return Verdict(False, f"{name} must have six numbers; got {row!r}.")
+    wrong = {name: row for name, row in rows.items() if tuple(row) != TABLE_1[name]}
+    if not wrong:
+        return Verdict(
+            True, "192, and the 42,890 parameters are back. Only a count shows a wrong reduction."
+        )
+    if wrong.keys() == {"5b"} and tuple(rows["5b"]) == ARTICLE_TABLE["5b"]:
+        return Verdict(False, "Those are the article's rows, as they are.")
+    return Verdict(False, _wrong_row(*next(iter(wrong.items()))))
+
+
+def _wrong_row(name: str, row: tuple[int, ...]) -> str:
+    column, mine = next((k, n) for k, n in enumerate(row) if n != TABLE_1[name][k])
+    if TABLE_1[name][column] == ARTICLE_TABLE[name][column]:
+        return f"{name} was right before: its number {column + 1} is {TABLE_1[name][column]}."
+    return f"The right place, but {mine!r} does not give the network its 5,983,802 parameters."
+
+
+def check_naive_5a(answer: int | None) -> Verdict:
+    """Lesson 04: the weights of a naive module 5a, without biases."""
+    slips = {
+        1_042_432: "That is 5a as it is, with its reductions.",
+        5_272_256: "Those are the parameters. Leave out the 704 biases.",
+        5_378_048: "The naive module has no projection behind its pool.",
+        387_072: "That is the naive 3a. 5a reads 832 maps.",
+        832 * 832: "That is one weight for each pair of an input map and an output map.",
+        832 * (256 + 3 * 320 + 5 * 128): "A 3×3 kernel has 9 weights a map, a 5×5 kernel 25.",
+        832 * (9 * 320 + 25 * 128): "The 1×1 branch is missing: 832·256.",
+        832 * (256 + 9 * 160 + 25 * 32): "Those widths are the reductions', which are gone. The "
+        "3×3 makes 320 maps and the 5×5 makes 128.",
+        832 * (256 + 160 + 320 + 32 + 128 + 128): "Without reductions there are only three "
+        "convolutions, of 1×1, 3×3 and 5×5.",
+    }
+    right = "832 · (256 + 9·320 + 25·128) = 5,271,552: 5.1 times as many as with reductions."
+    wrong = "All three kernels read 832 maps, and make 256, 320 and 128."
+    return number(answer, 5_271_552, slips, right, "Set naive_5a to a number.", wrong)
+
+
+def check_smallest(answer: int | None) -> Verdict:
+    """Lesson 04: the smallest picture that the original network takes, in pixels a side."""
+    slips = {
+        224: "The heads want 224. Without them, as in evaluation, smaller ones pass too.",
+        32: "32 passes. Try one less.",
+        33: "33 passes. Try smaller ones.",
+        30: "30 fails: what reaches pool4 is 1×1, and pool4 is 3×3.",
+        5: "That is the article's network for 32 pixels. Its pools have padding.",
+        1: "One pixel fails: so early that pool2 has nothing to read.",
+        0: "A picture has at least one pixel.",
+        64: "64 passes. Try smaller ones.",
+        16: "16 fails: what reaches pool4 is 1×1, and pool4 is 3×3.",
+    }
+    right = "31 → conv1 16 → pool1 8 → pool2 4 → pool3 2 → pool4 1. From 30 pool4 gets only 1×1."
+    wrong = "Try sizes in a loop, from small to large: which is the first that does not fail?"
+    return number(answer, 31, slips, right, "Set smallest to a number.", wrong)
+
+
+def check_aux_head(head: Callable | None) -> Verdict:
+    """Lesson 04: `head(in_channels, num_classes)` must build the paper's auxiliary head."""
+    if head is None:
+        return Verdict(None, "Write my_head(in_channels, num_classes) and pass it to the check.")
+    try:
+        mine = head(512, 10)
+    except Exception as error:
+        return Verdict(False, f"my_head(512, 10) failed: {type(error).__name__}: {error}")
+    if mine is None:
+        return Verdict(None, "Your function returns nothing yet.")
+    if not isinstance(mine, nn.Module):
+        return Verdict(False, f"my_head must give a network (nn.Module); got {mine!r}.")
+    try:
+        rows = record(mine, (512, 14, 14))
+    except (ShapeError, ValueError) as error:
+        return Verdict(False, f"It does not run on 512 maps of 14×14.\n{error}")
+    if not rows.rows or rows[-1].output != (2, 10):
+        got = list(rows[-1].output) if rows.rows else "nothing"
+        return Verdict(False, f"It runs, but gives {got} and not [N, 10].")
+    if hint := _head_slip(mine, rows.rows):
+        return Verdict(False, hint)
+    maps = torch.rand(2, 512, 14, 14, generator=torch.Generator().manual_seed(0))
+    with torch.random.fork_rng(devices=[]):
+        verdict = check_same_function(mine, AuxiliaryHead(512, 10), maps)
+    if not verdict.passed:
+        return verdict
+    return Verdict(True, "512@14×14 → 512@4×4 → 128@4×4 → 2048 → 1024 → 10, as in the paper.")
+
+
+def _head_slip(mine: nn.Module, rows: list[Row]) -> str:
+    """What is wrong, in words, if it is a usual slip."""
+    kinds = [row.kind.lower() for row in rows]
+    pools = [row.window for row in rows if row.kind.lower() in ("avgpool2d", "avg_pool2d")]
+    if {"softmax", "log_softmax", "logsoftmax"} & {*kinds}:
+        return "It ends with a softmax. The loss wants logits."
+    if not pools or (pools[0].kernel, pools[0].stride) != ((5, 5), (3, 3)):
+        return "The paper begins with an average pool of 5×5 and stride 3: nn.AvgPool2d(5, 3)."
+    if "conv2d" not in kinds:
+        return "The 1×1 convolution to 128 maps is missing: 128·4·4 = 2048 numbers, not 512·4·4."
+    linear = [k for k, kind in enumerate(kinds) if kind == "linear"]
+    if len(linear) != 2:
+        return f"The head has two linear layers, 2048 → 1024 → classes; yours has {len(linear)}."
+    drops = [k for k, kind in enumerate(kinds) if "dropout" in kind]
+    shares = [module.p for module in mine.modules() if isinstance(module, nn.Dropout)]
+    if not shares:
+        return "The dropout of 70 % is missing: nn.Dropout(0.7), which eval() switches off."
+    if len(drops) > 1:
+        return f"The paper has one dropout, after the 1024 units; yours has {len(drops)}."
+    if shares[0] == 0.3:
+        return "nn.Dropout wants the share that is thrown away: 0.7."
+    if shares[0] != 0.7:
+        return f"The paper drops 70 % (the article 50 % twice); yours drops {shares[0]:.0%}."
+    if not linear[0] < drops[0] < linear[1]:
+        return "The dropout belongs between the two linear layers, after the 1024 units."
+    return ""
