@@ -322,4 +322,4 @@ def test_shares_are_of_the_whole_network():
     parameters, macs = ([bar.get_width() for bar in ax.patches] for ax in figure.axes)
     assert len(parameters) == 5 and sum(parameters) == pytest.approx(1) == sum(macs)
     assert parameters[2] == table["classifier.c5"].parameters / table.parameters
-    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()][0] == "c1"
+    assert figure.axes[0].get_yticklabels()[0].get_text() == "c1"
