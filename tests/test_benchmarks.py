@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from benchmarks import common, results
+from benchmarks import common, results, tables
 from cnn_lessons import trained
 
 LENET = ["--quick", "--networks", "lenet5"]
@@ -76,3 +76,16 @@ def test_medians_are_taken_in_turn_after_a_first_run_of_each():
 def test_a_table_is_markdown():
     text = common.table([{"network": "LeNet5", "ratio": 1.234}])
     assert text.splitlines() == ["| network | ratio |", "| --- | --- |", "| LeNet5 | 1.23 |"]
+
+
+def test_the_readme_shows_the_results_that_are_stored():
+    text = tables.README.read_text(encoding="utf-8")
+    assert tables.filled(text) == text, "run `python -m benchmarks.tables`"
+    for network in trained.results():
+        assert f"| {network} |" in text
+
+
+def test_the_readme_is_filled_between_its_comments_only(monkeypatch):
+    monkeypatch.setattr(tables, "TABLES", {"results": lambda: "| new |"})
+    text = "before\n<!-- results -->\n| old |\n<!-- end of results -->\nafter\n"
+    assert tables.filled(text) == text.replace("old", "new")

@@ -1,0 +1,73 @@
+"""The tables of the README, made from benchmarks/results: `python -m benchmarks.tables`.
+
+Each stands between two comments, such as <!-- results --> and <!-- end of results -->.
+"""
+
+import json
+import re
+from pathlib import Path
+
+from benchmarks import common
+from cnn_lessons import checkpoint, trained
+from cnn_lessons.shapes import record
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def accuracies() -> str:
+    """What each recipe reached on the test pictures, and what it cost."""
+    rows = []
+    for name, found in trained.results().items():
+        seeds, row = len(found["seeds"]), {"network": name}
+        table = record(trained.build(name), (3, 32, 32))
+        row |= {"parameters": f"{table.parameters:,}", "MACs": f"{table.macs / 1e6:,.1f} M"}
+        row["test pictures right"] = f"{found['accuracy']:.1%}" + (
+            f" ({found['lowest']:.1%} to {found['highest']:.1%}, {seeds} seeds)"
+            if seeds > 1
+            else ""
+        )
+        row |= {"epochs": found["epochs"], "precision": found["precision"]}
+        row["minutes of one core"] = f"{found['processor_seconds'] / 60:.0f}"
+        rows.append(row)
+    return common.table(rows)
+
+
+def speeds() -> str:
+    """Pictures a second of the usual loop and of ours, and our share of the compute limit."""
+    loop, limit = (_rows(name) for name in ("training_loop", "compute_limit"))
+    share = {(row["network"], row["precision"]): row["fit / limit"] for row in limit}
+    rows = []
+    for found in loop:
+        row = {"network": found["network"], "usual loop": f"{found['usual']:,} images/s"}
+        for precision in ("float32", "bfloat16"):
+            part = share.get((found["network"], precision))
+            row[f"ours, {precision}"] = f"{found[f'{precision} / usual']:.1f} times" + (
+                f" ({part:.2f} of the limit)" if part else ""
+            )
+        rows.append(row)
+    return common.table(rows)
+
+
+def _rows(benchmark: str) -> list[dict]:
+    path = trained.RESULTS / f"{benchmark}.json"
+    return json.loads(path.read_text(encoding="utf-8"))["rows"]
+
+
+TABLES = {"results": accuracies, "speeds": speeds}
+
+
+def filled(text: str) -> str:
+    """The README's text with its tables made anew."""
+    for name, table in TABLES.items():
+        place = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+        text = place.sub(lambda found, t=table: f"{found[1]}{t()}\n{found[2]}", text)
+    return text
+
+
+def main() -> None:
+    """Write them into the README."""
+    checkpoint.write_whole(README, filled(README.read_text(encoding="utf-8")).encode())
+
+
+if __name__ == "__main__":
+    main()
