@@ -87,12 +87,11 @@ def _profiles(cpu: int, gpu: int, **settings: object) -> dict[str, Recipe]:
     return {name: Recipe(**settings | epochs[name]) for name in PROFILES}
 
 
-# Chosen on the validation pictures, never on the test pictures; JPEG copy of CIFAR-10, one seed.
-# Run to the end: LeNet5, profile cpu: 64.0 % after 8 epochs, 66.9 % after 12, 67.7 % after 16;
-# 63.3 % after 12 at twice the rate.
-# Tried in short only, in bfloat16, the rate falling to 0 within these epochs: ResNetCIFAR20 73.5 %,
-# ArticleResNet 67.7 % and AlexNetCIFAR 64.5 % after 3; GoogLeNetCIFAR 48.7 % after 2. After 2 of
-# 10,000 pictures: VGG16 42.0 %, VGG16Plain a loss of 2.04. No recipe for gpu was run.
+# Chosen on the validation pictures, never on the test pictures. What the cpu profile reaches on the
+# test pictures, and what it costs, stands in benchmarks/results. Tried and left, on the validation
+# pictures, one seed: LeNet5 with 8, 12 and 16 epochs: 64.0, 66.9 and 67.7 %; with 12 at twice the
+# rate: 63.3 %. In short only, the rate falling to 0 within these epochs: AlexNetCIFAR 64.5 % after
+# 3; of 10,000 pictures after 2: VGG16 42.0 %, VGG16Plain a loss of 2.04. No gpu recipe was run.
 RECIPES = {
     "LeNet5": {
         "test": Recipe(epochs=1, images=256),
