@@ -5,11 +5,13 @@ Each stands between two comments, such as <!-- results --> and <!-- end of resul
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 from benchmarks import common
 from cnn_lessons import checkpoint, trained
-from cnn_lessons.shapes import record
+from cnn_lessons.diagrams import on_meta
+from cnn_lessons.recipes import PRECISIONS
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -19,7 +21,7 @@ def accuracies() -> str:
     rows = []
     for name, found in trained.results().items():
         seeds, row = len(found["seeds"]), {"network": name}
-        table = record(trained.build(name), (3, 32, 32))
+        table = on_meta(partial(trained.build, name), (3, 32, 32))
         row |= {"parameters": f"{table.parameters:,}", "MACs": f"{table.macs / 1e6:,.1f} M"}
         row["test pictures right"] = f"{found['accuracy']:.1%}" + (
             f" ({found['lowest']:.1%} to {found['highest']:.1%}, {seeds} seeds)"
@@ -39,7 +41,7 @@ def speeds() -> str:
     rows = []
     for found in loop:
         row = {"network": found["network"], "usual loop": f"{found['usual']:,} images/s"}
-        for precision in ("float32", "bfloat16"):
+        for precision in PRECISIONS[:2]:
             part = share.get((found["network"], precision))
             row[f"ours, {precision}"] = f"{found[f'{precision} / usual']:.1f} times" + (
                 f" ({part:.2f} of the limit)" if part else ""
