@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+# The kinds of a softmax, as a module or as a function, in a record and in lower case.
+SOFTMAX = {"softmax", "log_softmax", "logsoftmax"}
+
 
 @dataclass(frozen=True)
 class Verdict:

@@ -6,7 +6,7 @@ from math import log
 import torch
 from torch import nn
 
-from cnn_lessons.checks.common import Verdict, check_same_function, number
+from cnn_lessons.checks.common import SOFTMAX, Verdict, check_same_function, number
 from cnn_lessons.models.googlenet import ARTICLE_TABLE, TABLE_1, AuxiliaryHead
 from cnn_lessons.shapes import Row, ShapeError, record
 
@@ -146,7 +146,7 @@ def _head_slip(mine: nn.Module, rows: list[Row]) -> str:
     """What is wrong, in words, if it is a usual slip."""
     kinds = [row.kind.lower() for row in rows]
     pools = [row.window for row in rows if row.kind.lower() in ("avgpool2d", "avg_pool2d")]
-    if {"softmax", "log_softmax", "logsoftmax"} & {*kinds}:
+    if SOFTMAX & {*kinds}:
         return "It ends with a softmax. The loss wants logits."
     if not pools or (pools[0].kernel, pools[0].stride) != ((5, 5), (3, 3)):
         return "The paper begins with an average pool of 5×5 and stride 3: nn.AvgPool2d(5, 3)."

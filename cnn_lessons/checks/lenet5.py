@@ -6,7 +6,7 @@ from math import e, exp, log, log1p
 import torch
 from torch import Tensor, nn
 
-from cnn_lessons.checks.common import Verdict, number
+from cnn_lessons.checks.common import SOFTMAX, Verdict, number
 from cnn_lessons.shapes import ShapeError, record
 
 
@@ -116,7 +116,7 @@ def check_fits_mnist(model: nn.Module | None) -> Verdict:
     kinds = {row.kind.lower() for row in rows}
     if kinds & {"upsample", "interpolate"}:
         return Verdict(False, "It makes the pictures larger. It can be done without.")
-    if kinds & {"softmax", "log_softmax", "logsoftmax"}:
+    if kinds & SOFTMAX:
         return Verdict(False, "It ends with a softmax. The loss wants logits.")
     convolutions = [row for row in rows if row.kind == "Conv2d"]
     if [row.output[1] for row in convolutions] != [6, 16]:
