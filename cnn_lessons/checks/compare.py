@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cnn_lessons.checkpoint import write_whole
-from cnn_lessons.checks.common import Verdict, number, value_of
+from cnn_lessons.checks.common import SOFTMAX, Verdict, number, value_of
 from cnn_lessons.shapes import Record, ShapeError, record
 
 # --- numbers ------------------------------------------------------------------------------------
@@ -276,7 +276,7 @@ def _wrong_output(table: Record) -> str:
         shape = ", ".join(str(n) for n in ("N", *output[1:]))
         return f"It runs, but gives [{shape}] and not [N, 10]."
     ends = {row.kind.lower() for row in table if row.output == output}
-    if ends & {"softmax", "log_softmax", "logsoftmax"}:
+    if ends & SOFTMAX:
         return "It ends with a softmax. The loss has one of its own and wants logits: leave it out."
     if table[-1].kind.lower() in ("relu", "sigmoid", "tanh"):
         return f"Its last step is {table[-1].kind}: logits must be free to be of any size."
@@ -355,9 +355,10 @@ def enter(
     entry = {"name": str(name), "accuracy": round(value, 4)}
     entry |= {"parameters": table.parameters, "macs": table.macs}
     path = Path(path)
-    if path.exists() and not _own_entries(path):
+    own = _own_entries(path)
+    if path.exists() and not own:
         return Verdict(False, f"{path} is there, but is no leaderboard: name another file.")
-    others = [each for each in _own_entries(path) if each["name"] != entry["name"]]
+    others = [each for each in own if each["name"] != entry["name"]]
     write_whole(path, (json.dumps([*others, entry], indent=2) + "\n").encode())
     return leaderboard(path)
 

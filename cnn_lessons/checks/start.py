@@ -114,12 +114,6 @@ def check_pooling(largest: object, average: object) -> Verdict:
         "largest": F.max_pool2d(TO_POOL[None], 2)[0],
         "average": F.avg_pool2d(TO_POOL[None], 2)[0],
     }
-    slips = {
-        "That is the other kind of pooling.": None,
-        "That is the smallest of each window.": -F.max_pool2d(-TO_POOL[None], 2)[0],
-        "That is the sum of each window. Divide by 4.": 4 * truths["average"],
-        "The columns are in place of the rows.": None,
-    }
     for name, answer in (("largest", largest), ("average", average)):
         if answer is None:
             return Verdict(False, f"{name} is still empty.")
@@ -130,9 +124,15 @@ def check_pooling(largest: object, average: object) -> Verdict:
             return Verdict(False, f"{name} is 2 rows of 2 numbers: [[a, b], [c, d]].")
         if torch.allclose(matrix, truth):
             continue
-        other = truths["average" if name == "largest" else "largest"]
-        candidates = dict(zip(slips, (other, *list(slips.values())[1:3], truth.T)))
-        hints = [hint for hint, slip in candidates.items() if torch.allclose(matrix, slip)]
+        slips = {
+            "That is the other kind of pooling.": truths[
+                "average" if name == "largest" else "largest"
+            ],
+            "That is the smallest of each window.": -F.max_pool2d(-TO_POOL[None], 2)[0],
+            "That is the sum of each window. Divide by 4.": 4 * truths["average"],
+            "The columns are in place of the rows.": truth.T,
+        }
+        hints = [hint for hint, slip in slips.items() if torch.allclose(matrix, slip)]
         row, column = ((matrix - truth).abs() > 1e-5).nonzero()[0].tolist()
         place = f"look again at the window of row {row}, column {column}."
         return Verdict(False, f"{name}: {(hints or [place])[0]}")
