@@ -177,6 +177,18 @@ def test_the_probe_falls_back_where_bfloat16_fails():
     assert faster_precision(small(), *Pictures().batches[0], fails, seconds=0) == "float32"
 
 
+def test_the_probe_of_an_imitated_bfloat16_ends_with_a_few_pictures(monkeypatch):
+    clock, seen = Clock(monkeypatch, {"float32": 0.1, "bfloat16": 4.0}), []
+
+    def loss(model, images, labels):
+        seen.append(len(images))
+        return clock.loss(model, images, labels)
+
+    images, labels = torch.rand(128, 3, 4, 4), torch.arange(128) % 10
+    assert faster_precision(small(), images, labels, loss) == "float32"
+    assert set(seen) == {2}
+
+
 def test_the_probe_leaves_weights_statistics_and_random_numbers_alone():
     model = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(0.5), small())
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
