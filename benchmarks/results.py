@@ -5,7 +5,7 @@ was; --save writes the weights of the first seed, in half precision, into the pa
 """
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import mean
 
@@ -43,6 +43,7 @@ def main(arguments=None) -> list[dict]:
     """Train, write, print a row a network."""
     parser = common.options(__doc__, tuple(trained.NETWORKS))
     parser.add_argument("--profile", choices=training.PROFILES, default="cpu")
+    parser.add_argument("--epochs", type=int, help="another number than the recipe's")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--checkpoints", type=Path)
     parser.add_argument("--save", action="store_true")
@@ -52,6 +53,8 @@ def main(arguments=None) -> list[dict]:
     dataset, rows = common.pictures(chosen.quick).with_all_training(), []
     for name in chosen.networks:
         recipe = training.RECIPES[name]["test" if chosen.quick else chosen.profile]
+        if chosen.epochs is not None:
+            recipe = replace(recipe, epochs=chosen.epochs)
         runs = [one(dataset, name, recipe, seed, chosen.checkpoints) for seed in chosen.seeds]
         accuracies = [round(result.accuracy, 4) for *_, result in runs]
         record = {"network": name, "accuracy": round(mean(accuracies), 4)}

@@ -44,11 +44,12 @@ def test_time_to_accuracy_measures_both_loops():
 def test_results_are_written_with_all_that_a_number_needs(tmp_path):
     weights, runs = tmp_path / "weights", tmp_path / "runs"
     folders = ["--folder", str(tmp_path), "--weights", str(weights), "--checkpoints", str(runs)]
-    results.main([*LENET, *folders, "--save", "--seeds", "0", "1"])
+    results.main([*LENET, *folders, "--save", "--seeds", "0", "1", "--epochs", "2"])
     record = json.loads((tmp_path / "LeNet5.json").read_text())
     for key in ("seconds", "machine", "versions", "recipe", "precision"):
         assert record[key] not in (None, ""), key
-    assert record["seeds"] == [0, 1] and record["epochs"] == 1 and record["images"] == 256
+    assert record["seeds"] == [0, 1] and record["images"] == 256
+    assert record["epochs"] == record["recipe"]["epochs"] == 2
     assert record["lowest"] <= record["accuracy"] <= record["highest"]
     assert record["data"].startswith("shapes")
     card = trained.card("LeNet5", weights)
