@@ -10,29 +10,32 @@ from cnn_lessons import trained, training
 from cnn_lessons.models import VGG, GoogLeNetCIFAR
 
 DEAD = {"VGG16Plain": partial(VGG, "D", 10, 32), "GoogLeNetCIFAR": GoogLeNetCIFAR}
+STARTS = ("He's start", "PyTorch's")
 
 
 def main(arguments=None) -> list[dict]:
-    """Print a row a seed: the loss of the last epoch, with He's start and with PyTorch's."""
+    """Print a table a network: the loss of the last epoch by seed and start."""
     parser = common.options(__doc__, tuple(DEAD))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--images", type=int, default=9_600)
+    parser.add_argument("--starts", nargs="+", choices=STARTS, default=STARTS)
     chosen = parser.parse_args(arguments)
-    dataset, rows = common.pictures(chosen.quick), []
+    dataset, found = common.pictures(chosen.quick), []
     images = 64 if chosen.quick else chosen.images
     for name in chosen.networks:
+        rows, starts = [], dict(zip(STARTS, (partial(trained.build, name), DEAD[name])))
         recipe = replace(training.RECIPES[name]["cpu"], epochs=2, images=images, warmup=0.5)
         for seed in chosen.seeds:
-            row = {"network": name, "seed": seed}
-            starts = {"He's start": partial(trained.build, name), "PyTorch's": DEAD[name]}
-            for start, build in starts.items():
+            row = {"network": name, "seed": seed, "images": images, "epochs": recipe.epochs}
+            for start in chosen.starts:
                 torch.manual_seed(seed)
                 train = dataset.batches("train", augment=True, seed=seed, images=images)
                 check = dataset.batches("validation", images=50)
-                history = training.fit(build(), train, check, recipe, progress=False)
+                history = training.fit(starts[start](), train, check, recipe, progress=False)
                 row[start] = round(history.epochs[-1].train_loss, 3)
             rows.append(row)
-    return common.report("starts", rows, chosen)
+        found += common.report(f"starts_{name}", rows, chosen)
+    return found
 
 
 if __name__ == "__main__":

@@ -119,15 +119,15 @@ def _muon(model: nn.Module, recipe) -> Muon:
 
 
 def main(arguments=None) -> list[dict]:
-    """Print a row a change."""
+    """Print a table a network, a row a change."""
     parser = common.options(__doc__, tuple(trained.NETWORKS))
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--changes", nargs="+", choices=CHANGES, default=list(CHANGES))
     chosen = parser.parse_args(arguments)
-    dataset, rows = common.pictures(chosen.quick), []
+    dataset, found = common.pictures(chosen.quick), []
     for name in chosen.networks:
-        base = training.RECIPES[name]["test" if chosen.quick else "cpu"]
+        base, rows = training.RECIPES[name]["test" if chosen.quick else "cpu"], []
         base = base if chosen.quick else replace(base, epochs=chosen.epochs)
         for change in chosen.changes:
             if change == "24 pixels at first" and name not in ANY_SIZE:
@@ -142,7 +142,8 @@ def main(arguments=None) -> list[dict]:
             row |= {"highest": f"{max(accuracies):.1%}", "seeds": len(runs)}
             rows.append(row | {"seconds": mean(seconds for _, seconds in runs)})
             print(rows[-1], file=sys.stderr)
-    return common.report("tried", rows, chosen)
+        found += common.report(f"tried_{name}", rows, chosen)
+    return found
 
 
 if __name__ == "__main__":
