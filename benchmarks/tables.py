@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import common
+from benchmarks.starts import STARTS
 from cnn_lessons import checkpoint, trained
 from cnn_lessons.diagrams import on_meta
 from cnn_lessons.recipes import PRECISIONS, RECIPES
@@ -52,12 +53,31 @@ def speeds() -> str:
     return common.table(rows)
 
 
+def starts() -> str:
+    """The loss of GoogLeNet and plain VGG-16 after two epochs, by start: lowest to highest."""
+    rows = []
+    for name in ("GoogLeNetCIFAR", "VGG16Plain"):
+        found = _rows(f"starts_{name}")
+        row = {"network": name, "pictures": f"{found[0]['images']:,}", "seeds": len(found)}
+        for start in STARTS:
+            losses = [seed[start] for seed in found if start in seed]
+            row[start] = f"{min(losses):.2f} to {max(losses):.2f}" if losses else "not measured"
+        rows.append(row)
+    return common.table(rows)
+
+
 def _rows(benchmark: str) -> list[dict]:
     path = trained.RESULTS / f"{benchmark}.json"
     return json.loads(path.read_text(encoding="utf-8"))["rows"]
 
 
-TABLES = {"results": accuracies, "speeds": speeds}
+TABLES = {
+    "results": accuracies,
+    "speeds": speeds,
+    "time": lambda: common.table(_rows("time_to_accuracy")),
+    "starts": starts,
+    "tried": lambda: common.table(_rows("tried_LeNet5")),
+}
 
 
 def filled(text: str) -> str:
