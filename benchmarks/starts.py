@@ -10,7 +10,7 @@ from cnn_lessons import trained, training
 from cnn_lessons.models import VGG, GoogLeNetCIFAR
 
 DEAD = {"VGG16Plain": partial(VGG, "D", 10, 32), "GoogLeNetCIFAR": GoogLeNetCIFAR}
-STARTS = ("He's start", "PyTorch's")
+STARTS = {"He's start": trained.build, "PyTorch's": lambda name: DEAD[name]()}
 
 
 def main(arguments=None) -> list[dict]:
@@ -18,20 +18,20 @@ def main(arguments=None) -> list[dict]:
     parser = common.options(__doc__, tuple(DEAD))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--images", type=int, default=9_600)
-    parser.add_argument("--starts", nargs="+", choices=STARTS, default=STARTS)
+    parser.add_argument("--starts", nargs="+", choices=STARTS, default=list(STARTS))
     chosen = parser.parse_args(arguments)
     dataset, found = common.pictures(chosen.quick), []
     images = 64 if chosen.quick else chosen.images
     for name in chosen.networks:
-        rows, starts = [], dict(zip(STARTS, (partial(trained.build, name), DEAD[name])))
         recipe = replace(training.RECIPES[name]["cpu"], epochs=2, images=images, warmup=0.5)
+        rows = []
         for seed in chosen.seeds:
             row = {"network": name, "seed": seed, "images": images, "epochs": recipe.epochs}
             for start in chosen.starts:
                 torch.manual_seed(seed)
                 train = dataset.batches("train", augment=True, seed=seed, images=images)
                 check = dataset.batches("validation", images=50)
-                history = training.fit(starts[start](), train, check, recipe, progress=False)
+                history = training.fit(STARTS[start](name), train, check, recipe, progress=False)
                 row[start] = round(history.epochs[-1].train_loss, 3)
             rows.append(row)
         found += common.report(f"starts_{name}", rows, chosen)

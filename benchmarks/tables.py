@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import common
-from benchmarks.starts import STARTS
+from benchmarks.starts import DEAD, STARTS
 from cnn_lessons import checkpoint, trained
 from cnn_lessons.diagrams import on_meta
 from cnn_lessons.recipes import PRECISIONS, RECIPES
@@ -56,7 +56,7 @@ def speeds() -> str:
 def starts() -> str:
     """The loss of GoogLeNet and plain VGG-16 after two epochs, by start: lowest to highest."""
     rows = []
-    for name in ("GoogLeNetCIFAR", "VGG16Plain"):
+    for name in DEAD:
         found = _rows(f"starts_{name}")
         row = {"network": name, "pictures": f"{found[0]['images']:,}", "seeds": len(found)}
         for start in STARTS:
