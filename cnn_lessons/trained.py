@@ -2,7 +2,7 @@
 
 model = load_trained("LeNet5")       # ready to use, on any machine
 print(card("LeNet5")["accuracy"])    # what it reached, and on what
-print(results()["VGG16"]["accuracy"])  # what a recipe reached that was run to the end
+print(results()["VGG16"]["accuracy"])  # what its recipe reached on all training pictures
 """
 
 import hashlib
@@ -136,7 +136,7 @@ def load_trained(name: str, folder: str | Path = WEIGHTS) -> nn.Module:
 
 
 def results(folder: str | Path = RESULTS) -> dict[str, dict]:
-    """What the recipes reached that were run to the end, in the order of NETWORKS.
+    """What the recipes reached on all training pictures, in the order of NETWORKS.
 
     Each record has "network", "accuracy" (0 to 1, of the test pictures, the mean over "seeds"),
     "lowest", "highest", "epochs", "images", "data", "seconds", "processor_seconds", "machine" and
