@@ -24,6 +24,7 @@ def cosine(progress: float, peak: float = 0.2) -> float:
 
 
 SCHEDULES = {"triangle": triangle, "cosine": cosine}
+OPTIMIZERS = ("sgd", "muon")
 PRECISIONS = ("float32", "bfloat16", "auto")
 PROFILES = ("test", "cpu", "gpu")
 
@@ -35,7 +36,9 @@ class Recipe:
     epochs, images: how often all training pictures are seen; how many there are, None means all.
     learning_rate, schedule, warmup: the highest rate; how it falls after the first `warmup` (a
         share, 0 to 1) of all steps, in which it climbs: see SCHEDULES.
-    batch_size, momentum, weight_decay: of SGD with Nesterov momentum.
+    batch_size: the pictures of one step.
+    optimizer, momentum, weight_decay: "sgd" with Nesterov momentum, or "muon", which also makes the
+        step of each kernel orthogonal and wants about a fifth of the rate: see `muon.py`.
     label_smoothing: the share of certainty (0 to 1) that the right answer gives to all classes.
     clip: the greatest length of the gradient; a longer one is shortened to it. None: as it is.
     precision: "float32", "bfloat16" (autocast), or "auto": bfloat16 if it is faster here, which may
@@ -54,6 +57,7 @@ class Recipe:
     label_smoothing: float = 0.0
     clip: float | None = None
     precision: str = "float32"
+    optimizer: str = "sgd"
 
     def __post_init__(self):
         for name in ("epochs", "batch_size", "learning_rate", "clip"):
@@ -67,7 +71,8 @@ class Recipe:
                 raise ValueError(f"{name} must be from 0 to below 1; got {getattr(self, name)}")
         if self.images is not None and self.images < 1:
             raise ValueError(f"images must be None (all) or at least 1; got {self.images}")
-        for name, allowed in (("schedule", SCHEDULES), ("precision", PRECISIONS)):
+        choices = {"schedule": SCHEDULES, "precision": PRECISIONS, "optimizer": OPTIMIZERS}
+        for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 got = repr(getattr(self, name))
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {got}")

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from cnn_lessons.checkpoint import Checkpoint, CheckpointError, rng_states, set_rng_states
+from cnn_lessons.muon import Muon
 from cnn_lessons.recipes import PROFILES, RECIPES, Recipe, cosine, profile, triangle
 
 __all__ = ["PROFILES", "RECIPES", "Recipe", "cosine", "profile", "triangle"]
@@ -108,7 +109,7 @@ def fit(
     checkpoint: str | Path | None = None,
     watch: Callable[[History], object] | None = None,
 ) -> History:
-    """Train `model` in place by `recipe` with SGD, and return what happened.
+    """Train `model` in place by `recipe`, and return what happened.
 
     `train` and `validation` give batches of images (N, C, H, W) and labels (N,) on the model's own
     device, as `Dataset.batches` does; each pass over `train` is one epoch. `loss` gives the mean
@@ -190,14 +191,16 @@ def cross_entropy(
     return F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing), logits
 
 
-def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    """SGD in one fused pass over all weights where the device has it."""
+def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Muon, or SGD in one fused pass over all weights where the device has it."""
     options = {
         "lr": recipe.learning_rate,
         "momentum": recipe.momentum,
         "weight_decay": recipe.weight_decay,
-        "nesterov": recipe.momentum > 0,
     }
+    if recipe.optimizer == "muon":
+        return Muon(model.parameters(), **options)
+    options["nesterov"] = recipe.momentum > 0
     try:
         return torch.optim.SGD(model.parameters(), fused=True, **options)
     except RuntimeError:  # this device or this kind of number has none

@@ -66,10 +66,14 @@ def numbers(history):
     return [history.column(name) for name in names]
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("precision", "optimizer"), [("float32", "sgd"), ("bfloat16", "sgd"), ("float32", "muon")]
+)
 @pytest.mark.parametrize("stops", [[0], [2], [4], [5], [7, 2], [15], [16]])
-def test_a_resumed_training_is_the_uninterrupted_one_bit_for_bit(tmp_path, stops, precision):
-    recipe = replace(RECIPE, precision=precision)
+def test_a_resumed_training_is_the_uninterrupted_one_bit_for_bit(
+    tmp_path, stops, precision, optimizer
+):
+    recipe = replace(RECIPE, precision=precision, optimizer=optimizer)
     expected, whole = train_for(recipe=recipe)
     assert len(whole.epochs) == 4 and whole.batches == 16
     for after in stops:

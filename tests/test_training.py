@@ -8,6 +8,7 @@ from torch import nn
 
 from cnn_lessons import training
 from cnn_lessons.models import LeNet5
+from cnn_lessons.muon import Muon
 from cnn_lessons.training import Recipe, evaluate, faster_precision, fit, predict, triangle
 
 
@@ -111,6 +112,35 @@ def test_fit_takes_another_loss():
     (epoch,) = history.epochs
     assert epoch.train_loss == pytest.approx(2 * epoch.validation_loss, rel=1e-4)
     assert epoch.train_accuracy == epoch.validation_accuracy
+
+
+@pytest.mark.parametrize("shape", [(16, 3, 3, 3), (8, 100), (100, 8), (10, 64)])
+def test_muon_makes_the_step_of_a_kernel_orthogonal_and_leaves_a_vector_to_sgd(shape):
+    kernel, vector = (nn.Parameter(torch.zeros(size)) for size in (shape, (5,)))
+    generator = torch.Generator().manual_seed(0)
+    kernel.grad = 1e3 * torch.randn(shape, generator=generator)
+    vector.grad = torch.arange(5.0)
+    plain = nn.Parameter(torch.zeros(5))
+    plain.grad = vector.grad.clone()
+    muon = Muon([kernel, vector], lr=0.1, momentum=0.9)
+    sgd = torch.optim.SGD([plain], lr=0.1, momentum=0.9, nesterov=True)
+    muon.step()
+    sizes = torch.linalg.svdvals(-10 * kernel.detach().flatten(1))
+    tall = max(1, shape[0] / (kernel.numel() / shape[0])) ** 0.5
+    assert sizes.min() / tall > 0.65 and sizes.max() / tall < 1.25
+    left, _, right = torch.linalg.svd(kernel.grad.flatten(1), full_matrices=False)
+    nearest = (left @ right).flatten()
+    assert torch.cosine_similarity(-kernel.detach().flatten(), nearest, dim=0) > 0.97
+    muon.step()
+    for _ in range(2):
+        sgd.step()
+    torch.testing.assert_close(vector, plain)
+
+
+def test_fit_learns_with_muon():
+    recipe = Recipe(epochs=20, learning_rate=0.02, optimizer="muon")
+    history = fit(LeNet5(), Pictures(), Pictures(), recipe, progress=False)
+    assert history.epochs[-1].train_accuracy == 1.0
 
 
 def test_without_a_fused_optimizer_the_plain_one_learns_the_same(monkeypatch):
@@ -326,6 +356,7 @@ def test_history_prints_a_line_an_epoch():
         ({"epochs": 1, "label_smoothing": math.nan}, "label_smoothing must be from 0"),
         ({"epochs": 1, "schedule": "step"}, "schedule must be one of triangle, cosine; got 'step'"),
         ({"epochs": 1, "precision": "half"}, "precision must be one of float32, .*got 'half'"),
+        ({"epochs": 1, "optimizer": "adam"}, "optimizer must be one of sgd, muon; got 'adam'"),
     ],
 )
 def test_a_bad_recipe_is_refused(arguments, message):
