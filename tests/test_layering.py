@@ -6,15 +6,8 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "cnn_lessons"
-LOWER = {
-    "shapes",
-    "training",
-    "data",
-    "inside",
-    "checkpoint",
-    "recipes",
-    "muon",
-}  # what happens to tensors
+# What happens to tensors.
+LOWER = {"shapes", "training", "data", "inside", "checkpoint", "recipes", "muon"}
 SEEN = {"stepper", "explorers", "widgets", "diagrams", "plots", "svg", "checks", "live"}
 UPPER = SEEN | {"trained", "train"}  # what a learner sees and touches, and what is run
 FILES = sorted(PACKAGE.rglob("*.py"))
