@@ -28,7 +28,7 @@ CHANGES = {
     "EMA 0.99": {},
     "24 pixels at first": {},
     "Muon": {"optimizer": "muon", "learning_rate": 0.2},
-    "SGD": {"optimizer": "sgd", "learning_rate": 5},
+    "Muon, half the rate": {"optimizer": "muon", "learning_rate": 0.5},
 }
 ANY_SIZE = ("GoogLeNetCIFAR", "ArticleResNet", "ResNetCIFAR20")  # these end in a mean over the map
 
@@ -90,8 +90,6 @@ def main(arguments=None) -> list[dict]:
         base = base if chosen.quick else replace(base, epochs=chosen.epochs)
         for change in chosen.changes:
             if change == "24 pixels at first" and name not in ANY_SIZE:
-                continue
-            if change.lower() == base.optimizer:
                 continue
             settings = dict(CHANGES[change])
             settings["learning_rate"] = base.learning_rate * settings.get("learning_rate", 1)

@@ -38,7 +38,7 @@ class Recipe:
         share, 0 to 1) of all steps, in which it climbs: see SCHEDULES.
     batch_size: the pictures of one step.
     optimizer, momentum, weight_decay: "sgd" with Nesterov momentum, or "muon", which also makes the
-        step of each kernel orthogonal and wants about a fifth of the rate: see `muon.py`.
+        step of each kernel orthogonal and wants a smaller rate: see `muon.py`.
     label_smoothing: the share of certainty (0 to 1) that the right answer gives to all classes.
     clip: the greatest length of the gradient; a longer one is shortened to it. None: as it is.
     precision: "float32", "bfloat16" (autocast), or "auto": bfloat16 if it is faster here, which may
@@ -98,7 +98,11 @@ def _profiles(cpu: int, gpu: int, **settings: object) -> dict[str, Recipe]:
 # 12 and 16 epochs: 64.0, 66.9 and 67.7 %; with 12 at twice the rate: 63.3 %. In short only, the
 # rate falling to 0 within these epochs: AlexNetCIFAR 64.5 % after 3; of 10,000 pictures after 2:
 # VGG16 42.0 %, VGG16Plain a loss of 2.04. Without augmentation: ArticleResNet after 2 67.1 %, with
-# batches of 64 67.7 %, with half of the steps at 24 pixels 65.5 %. No gpu recipe was run.
+# batches of 64 67.7 %, with half of the steps at 24 pixels 65.5 %. ResNetCIFAR20 after 3: 73.5 %
+# with SGD at 0.1, with Muon 77.7 % at 0.02 and 79.4 % at 0.05; 79.4 % as well at 0.1, without
+# augmentation and with half of the steps at 24 pixels. But of all pictures, after 25 epochs with
+# Muon at 0.05, it named 87.1 % of the test pictures, no more than SGD's recipe below after 30, and
+# 95 % of its own: Muon pays in short trainings. No gpu recipe was run.
 RECIPES = {
     "LeNet5": {
         "test": Recipe(epochs=1, images=256),

@@ -38,7 +38,7 @@ RECIPE_HELP = {
     "label_smoothing": "share of certainty (0 to 1) that the right answer gives away",
     "clip": "greatest length of the gradient, for networks that are hard to start",
     "precision": "bfloat16 is faster on some machines; auto tries which",
-    "optimizer": "muon makes each kernel's step orthogonal and wants a fifth of the rate",
+    "optimizer": "muon makes each kernel's step orthogonal and wants a smaller rate",
 }
 CHOICES = {"schedule": tuple(SCHEDULES), "precision": PRECISIONS, "optimizer": OPTIMIZERS}
 TYPES = {"int": int, "float": float, "str": str, "int | None": int, "float | None": float}
