@@ -36,10 +36,10 @@ class Muon(torch.optim.Optimizer):
             for weight in group["params"]:
                 if weight.grad is None:
                     continue
-                # The name that SGD has for it, and so a checkpoint.
-                sum_before = self.state[weight].get("momentum_buffer", torch.zeros_like(weight))
-                summed = momentum * sum_before + weight.grad
-                self.state[weight]["momentum_buffer"] = summed
+                state = self.state[weight]
+                if "momentum_buffer" not in state:  # the name that SGD has for it: see `Checkpoint`
+                    state["momentum_buffer"] = torch.zeros_like(weight)
+                summed = state["momentum_buffer"].mul_(momentum).add_(weight.grad)
                 step = weight.grad + momentum * summed
                 if weight.dim() > 1:
                     step = orthogonal(step.flatten(1)).view_as(weight)
