@@ -24,8 +24,13 @@ def cosine(progress: float, peak: float = 0.2) -> float:
 
 
 SCHEDULES = {"triangle": triangle, "cosine": cosine}
-OPTIMIZERS = ("sgd", "muon")
 PRECISIONS = ("float32", "bfloat16", "auto")
+# What the fields that are words may say.
+CHOICES = {
+    "schedule": tuple(SCHEDULES),
+    "precision": PRECISIONS,
+    "optimizer": ("sgd", "muon"),
+}
 PROFILES = ("test", "cpu", "gpu")
 
 
@@ -71,8 +76,7 @@ class Recipe:
                 raise ValueError(f"{name} must be from 0 to below 1; got {getattr(self, name)}")
         if self.images is not None and self.images < 1:
             raise ValueError(f"images must be None (all) or at least 1; got {self.images}")
-        choices = {"schedule": SCHEDULES, "precision": PRECISIONS, "optimizer": OPTIMIZERS}
-        for name, allowed in choices.items():
+        for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 got = repr(getattr(self, name))
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {got}")

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from cnn_lessons import data, trained, training
-from cnn_lessons.recipes import OPTIMIZERS, PRECISIONS, PROFILES, RECIPES, SCHEDULES, Recipe
+from cnn_lessons.recipes import CHOICES, PROFILES, RECIPES, Recipe
 
 EXAMPLES = """
 An option under "recipe" changes one number of the network's recipe; the rest stays. Choose by the
@@ -40,7 +40,6 @@ RECIPE_HELP = {
     "precision": "bfloat16 is faster on some machines; auto tries which",
     "optimizer": "muon makes each kernel's step orthogonal and wants a smaller rate",
 }
-CHOICES = {"schedule": tuple(SCHEDULES), "precision": PRECISIONS, "optimizer": OPTIMIZERS}
 TYPES = {"int": int, "float": float, "str": str, "int | None": int, "float | None": float}
 
 
