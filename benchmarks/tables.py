@@ -56,9 +56,10 @@ def speeds() -> str:
 
 def starts() -> str:
     """The loss of GoogLeNet and plain VGG-16 after two epochs, by start: lowest to highest."""
-    rows = []
-    for name in DEAD:
-        found = _rows(f"starts_{name}")
+    rows, measured = [], {name: _rows(f"starts_{name}") for name in DEAD}
+    for name, found in measured.items():
+        if not found:
+            continue
         row = {"network": name, "pictures": f"{found[0]['images']:,}", "seeds": len(found)}
         for start in STARTS:
             losses = [seed[start] for seed in found if start in seed]
@@ -69,14 +70,13 @@ def starts() -> str:
 
 def times() -> str:
     """Seconds until each loop passed its mark, of the networks that were measured."""
-    names = [f"time_to_accuracy_{name}" for name in MARKS]
-    measured = [name for name in names if (trained.RESULTS / f"{name}.json").exists()]
-    return common.table([row for name in measured for row in _rows(name)])
+    return common.table([row for name in MARKS for row in _rows(f"time_to_accuracy_{name}")])
 
 
 def _rows(benchmark: str) -> list[dict]:
+    """What it measured; nothing where no result of it is stored."""
     path = trained.RESULTS / f"{benchmark}.json"
-    return json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
 
 
 TABLES = {
