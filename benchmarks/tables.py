@@ -56,8 +56,9 @@ def speeds() -> str:
 
 def starts() -> str:
     """The loss of GoogLeNet and plain VGG-16 after two epochs, by start: lowest to highest."""
-    rows, measured = [], {name: _rows(f"starts_{name}") for name in DEAD}
-    for name, found in measured.items():
+    rows = []
+    for name in DEAD:
+        found = _rows(f"starts_{name}")
         if not found:
             continue
         row = {"network": name, "pictures": f"{found[0]['images']:,}", "seeds": len(found)}
