@@ -14,7 +14,8 @@ import torchvision
 from torch import nn
 from torch.utils.data import DataLoader
 
-from cnn_lessons import checkpoint, data, trained
+from cnn_lessons import data, networks
+from cnn_lessons.files import write_whole
 
 # Pictures in one timing, for some seconds; the other networks take 3,840.
 IMAGES = {"LeNet5": 25_600, "VGG16": 640, "VGG16Plain": 640}
@@ -26,13 +27,13 @@ def options(description: str, networks: tuple[str, ...] = ()) -> argparse.Argume
     parser.add_argument("--quick", action="store_true", help="seconds, on generated pictures")
     parser.add_argument("--folder", type=Path, help="write what is measured there, as JSON")
     if networks:
-        choice = {"nargs": "+", "type": trained.full_name, "default": list(networks)}
-        parser.add_argument("--networks", help=f"of {', '.join(trained.NETWORKS)}", **choice)
+        choice = {"nargs": "+", "type": networks.full_name, "default": list(networks)}
+        parser.add_argument("--networks", help=f"of {', '.join(networks.NETWORKS)}", **choice)
     return parser
 
 
 def pictures(quick: bool) -> data.Dataset:
-    return data.shapes(train=600, test=200) if quick else data.load()
+    return data.generate(train=600, test=200) if quick else data.load()
 
 
 def machine() -> dict[str, str]:
@@ -67,7 +68,7 @@ def in_turn(variants: dict[str, Callable[[], float]], rounds: int) -> dict[str, 
 
 
 def speed_options(description: str) -> argparse.ArgumentParser:
-    parser = options(description, tuple(trained.NETWORKS))
+    parser = options(description, tuple(networks.NETWORKS))
     parser.add_argument("--rounds", type=int, default=5)
     return parser
 
@@ -96,7 +97,7 @@ def report(benchmark: str, rows: list[dict], chosen: argparse.Namespace) -> list
 
 
 def write_json(path: Path, record: dict) -> None:
-    checkpoint.write_whole(path, (json.dumps(record, indent=2) + "\n").encode())
+    write_whole(path, (json.dumps(record, indent=2) + "\n").encode())
 
 
 def table(rows: list[dict[str, object]]) -> str:

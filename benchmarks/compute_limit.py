@@ -7,12 +7,13 @@ import torch
 
 from benchmarks import common
 from benchmarks.training_loop import ours
-from cnn_lessons import recipes, trained, training
+from cnn_lessons import networks, training
+from cnn_lessons.training import recipes
 
 
 def limit(dataset, name: str, images: int, precision: str):
     """Only forward, backward and step; the function it returns gives pictures a second."""
-    model = trained.build(name).to(memory_format=torch.channels_last).train()
+    model = networks.build(name).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, fused=True)
     batch, labels = next(iter(dataset.batches("train", images=min(images, 128))))
     steps = max(1, images // len(labels))

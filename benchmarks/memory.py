@@ -9,8 +9,8 @@ import subprocess
 import sys
 
 from benchmarks import common
-from cnn_lessons import data, trained, training
-from cnn_lessons.recipes import Recipe
+from cnn_lessons import data, networks, training
+from cnn_lessons.training.recipes import Recipe
 
 
 def used() -> float:
@@ -25,7 +25,7 @@ def measure(name: str, images: int, batch_size: int, quick: bool) -> dict:
     dataset = common.pictures(True) if quick else data.load(announce=lambda text: None)
     train = dataset.batches("train", batch_size, augment=True, images=images)
     check, recipe = dataset.batches("validation", images=10), Recipe(1, batch_size=batch_size)
-    history = training.fit(trained.build(name), train, check, recipe, progress=False)
+    history = training.fit(networks.build(name), train, check, recipe, progress=False)
     row = {"network": name, "images": images, "batch size": batch_size}
     return row | {"MB beyond torch": round(used() - before), "seconds": history.seconds}
 

@@ -12,7 +12,7 @@ from statistics import mean
 import torch
 
 from benchmarks import common
-from cnn_lessons import trained, training
+from cnn_lessons import networks, training
 
 
 def one(dataset, name: str, recipe: training.Recipe, seed: int, checkpoints: Path | None):
@@ -23,7 +23,7 @@ def one(dataset, name: str, recipe: training.Recipe, seed: int, checkpoints: Pat
     """
     device = training.device()
     torch.manual_seed(seed)
-    model = trained.build(name).to(device)
+    model = networks.build(name).to(device)
     how = {"seed": seed, "device": device, "images": recipe.images}
     train = dataset.batches("train", recipe.batch_size, augment=True, **how)
     # These are part of the training here: they only show that it still runs.
@@ -41,14 +41,14 @@ def one(dataset, name: str, recipe: training.Recipe, seed: int, checkpoints: Pat
 
 def main(arguments=None) -> list[dict]:
     """Train, write, print a row a network."""
-    parser = common.options(__doc__, tuple(trained.NETWORKS))
+    parser = common.options(__doc__, tuple(networks.NETWORKS))
     parser.add_argument("--profile", choices=training.PROFILES, default="cpu")
     parser.add_argument("--epochs", type=int, help="another number than the recipe's")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--checkpoints", type=Path)
     parser.add_argument("--save", action="store_true")
-    parser.add_argument("--weights", type=Path, default=trained.WEIGHTS)
-    parser.set_defaults(folder=trained.RESULTS)
+    parser.add_argument("--weights", type=Path, default=networks.WEIGHTS)
+    parser.set_defaults(folder=networks.RESULTS)
     chosen = parser.parse_args(arguments)
     dataset, rows = common.pictures(chosen.quick).with_all_training(), []
     for name in chosen.networks:
@@ -76,11 +76,11 @@ def save(model, record: dict, dataset, folder: Path) -> None:
     """The weights and their card, with the accuracy of the very weights that are written."""
     keys = ("data", "images", "epochs", "recipe", "processor_seconds", "machine", "versions")
     details = {key: record[key] for key in keys} | {"seed": record["seeds"][0]}
-    trained.round_to_half(model)
+    networks.round_to_half(model)
     device = next(model.parameters()).device
     result = training.evaluate(model, dataset.batches("test", 500, device=device))
     details["accuracy"] = round(result.accuracy, 4)
-    trained.save_trained(model, record["network"], details, folder)
+    networks.save_trained(model, record["network"], details, folder)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,11 @@ from functools import partial
 import torch
 
 from benchmarks import common
-from cnn_lessons import trained, training
+from cnn_lessons import networks, training
 from cnn_lessons.models import VGG, GoogLeNetCIFAR
 
 DEAD = {"VGG16Plain": partial(VGG, "D", 10, 32), "GoogLeNetCIFAR": GoogLeNetCIFAR}
-STARTS = {"He's start": trained.build, "PyTorch's": lambda name: DEAD[name]()}
+STARTS = {"He's start": networks.build, "PyTorch's": lambda name: DEAD[name]()}
 
 
 def main(arguments=None) -> list[dict]:

@@ -11,9 +11,10 @@ from pathlib import Path
 from benchmarks import common
 from benchmarks.starts import DEAD, STARTS
 from benchmarks.time_to_accuracy import MARKS
-from cnn_lessons import checkpoint, trained
-from cnn_lessons.diagrams import on_meta
-from cnn_lessons.recipes import PRECISIONS, RECIPES
+from cnn_lessons import networks
+from cnn_lessons.files import write_whole
+from cnn_lessons.shapes import on_meta
+from cnn_lessons.training.recipes import PRECISIONS, RECIPES
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -21,9 +22,9 @@ README = Path(__file__).parents[1] / "README.md"
 def accuracies() -> str:
     """What each recipe reached on the test pictures, and what it cost."""
     rows = []
-    for name, found in trained.results().items():
+    for name, found in networks.results().items():
         seeds, row = len(found["seeds"]), {"network": name}
-        table = on_meta(partial(trained.build, name), (3, 32, 32))
+        table = on_meta(partial(networks.build, name), (3, 32, 32))
         row |= {"parameters": f"{table.parameters:,}", "MACs": f"{table.macs / 1e6:,.1f} M"}
         row["test pictures right"] = f"{found['accuracy']:.1%}" + (
             f" ({found['lowest']:.1%} to {found['highest']:.1%}, {seeds} seeds)"
@@ -76,7 +77,7 @@ def times() -> str:
 
 def _rows(benchmark: str) -> list[dict]:
     """What it measured; nothing where no result of it is stored."""
-    path = trained.RESULTS / f"{benchmark}.json"
+    path = networks.RESULTS / f"{benchmark}.json"
     return json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
 
 
@@ -99,7 +100,7 @@ def filled(text: str) -> str:
 
 def main() -> None:
     """Write them into the README."""
-    checkpoint.write_whole(README, filled(README.read_text(encoding="utf-8")).encode())
+    write_whole(README, filled(README.read_text(encoding="utf-8")).encode())
 
 
 if __name__ == "__main__":

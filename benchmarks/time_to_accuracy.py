@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from benchmarks import common
-from cnn_lessons import trained, training
+from cnn_lessons import networks, training
 
 MARKS = {  # the accuracy to pass, and what is changed of our recipe
     "LeNet5": (0.63, {"epochs": 4}),
@@ -26,7 +26,7 @@ MARKS = {  # the accuracy to pass, and what is changed of our recipe
 def usual(dataset, name: str, loader: DataLoader, mark: float, most: int, seed: int) -> tuple:
     """Seconds and epochs to the mark, None for the seconds where `most` epochs do not reach it."""
     torch.manual_seed(seed)
-    model, seconds = trained.build(name), 0.0
+    model, seconds = networks.build(name), 0.0
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     for epoch in range(1, most + 1):
         start = time.perf_counter()
@@ -43,7 +43,7 @@ def ours(dataset, name: str, changes: dict, mark: float, seed: int) -> tuple:
     torch.manual_seed(seed)
     train = dataset.batches("train", recipe.batch_size, augment=False, seed=seed)
     test = dataset.batches("test", 500)
-    history = training.fit(trained.build(name), train, test, recipe, progress=False)
+    history = training.fit(networks.build(name), train, test, recipe, progress=False)
     seconds = 0.0
     for epoch in history.epochs:
         seconds += epoch.seconds

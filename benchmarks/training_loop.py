@@ -10,13 +10,13 @@ from collections.abc import Callable
 import torch
 
 from benchmarks import common
-from cnn_lessons import trained, training
-from cnn_lessons.recipes import PRECISIONS, Recipe
+from cnn_lessons import networks, training
+from cnn_lessons.training.recipes import PRECISIONS, Recipe
 
 
 def usual(dataset, name: str, images: int, workers: int) -> Callable[[], float]:
     """Makes the usual loop of one network; the function it returns gives pictures a second."""
-    model, loader = trained.build(name), common.usual_loader(dataset, images, workers)
+    model, loader = networks.build(name), common.usual_loader(dataset, images, workers)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
 
     def run() -> float:
@@ -29,7 +29,7 @@ def usual(dataset, name: str, images: int, workers: int) -> Callable[[], float]:
 
 def ours(dataset, name: str, images: int, precision: str) -> Callable[[], float]:
     """The same of `fit`."""
-    model, train = trained.build(name), dataset.batches("train", augment=True, images=images)
+    model, train = networks.build(name), dataset.batches("train", augment=True, images=images)
     check = dataset.batches("validation", images=10)
     recipe = Recipe(epochs=1, learning_rate=0.01, precision=precision)
 

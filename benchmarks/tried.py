@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from benchmarks import common
-from cnn_lessons import trained, training
+from cnn_lessons import networks, training
 
 CHANGES = {
     "as it is": {},
@@ -61,7 +61,7 @@ def averaging(average: AveragedModel):
 def one(dataset, name: str, change: str, recipe, seed: int) -> tuple[float, float]:
     """Validation accuracy and training seconds of one run."""
     torch.manual_seed(seed)
-    model = trained.build(name)
+    model = networks.build(name)
     how = {"augment": True, "seed": seed, "images": recipe.images}
     train = dataset.batches("train", recipe.batch_size, **how)
     validation, average, loss = dataset.batches("validation", 500), None, None
@@ -79,7 +79,7 @@ def one(dataset, name: str, change: str, recipe, seed: int) -> tuple[float, floa
 
 def main(arguments=None) -> list[dict]:
     """Print a table a network, a row a change."""
-    parser = common.options(__doc__, tuple(trained.NETWORKS))
+    parser = common.options(__doc__, tuple(networks.NETWORKS))
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--changes", nargs="+", choices=CHANGES, default=list(CHANGES))

@@ -4,14 +4,14 @@ With file names, only those. Stored outputs are never edited by hand: this write
 that fails, or that had to fall back on generated pictures, is left as it was.
 """
 
-import os
 import re
 import sys
-import tempfile
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+
+from cnn_lessons.files import write_whole
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 NOTEBOOKS = REPOSITORY / "notebooks"
@@ -69,16 +69,6 @@ def without_view(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
     return output
 
 
-def write_whole(notebook: nbformat.NotebookNode, path: Path) -> None:
-    """Write beside the old file and then take its place, so that there is always a whole one."""
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8"
-    ) as file:
-        nbformat.write(notebook, file)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
-
-
 def main(paths: list[Path]) -> None:
     for path in paths:
         print(f"{path.name} ...", flush=True)
@@ -88,7 +78,7 @@ def main(paths: list[Path]) -> None:
         if "not CIFAR-10" in outputs:
             sys.exit(f"{path.name}: there was no CIFAR-10, so nothing was stored")
         tidy(notebook, path.name)
-        write_whole(notebook, path)
+        write_whole(path, (nbformat.writes(notebook) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from benchmarks import common, results, tables
-from cnn_lessons import trained
+from cnn_lessons import networks
 
 LENET = ["--quick", "--networks", "lenet5"]
 
@@ -53,11 +53,11 @@ def test_results_are_written_with_all_that_a_number_needs(tmp_path):
     assert record["epochs"] == record["recipe"]["epochs"] == 2
     assert record["lowest"] <= record["accuracy"] <= record["highest"]
     assert record["data"].startswith("shapes")
-    card = trained.card("LeNet5", weights)
+    card = networks.card("LeNet5", weights)
     assert card["seed"] == 0 and card["accuracy"] == pytest.approx(
         record["accuracies"][0], abs=0.01
     )
-    assert not trained.load_trained("LeNet5", weights).training
+    assert not networks.load_trained("LeNet5", weights).training
     assert sorted(path.name for path in runs.iterdir()) == [
         "LeNet5-0.safetensors",
         "LeNet5-1.safetensors",
@@ -83,7 +83,7 @@ def test_a_table_is_markdown():
 def test_the_readme_shows_the_results_that_are_stored():
     text = tables.README.read_text(encoding="utf-8")
     assert tables.filled(text) == text, "run `python -m benchmarks.tables`"
-    for network in trained.results():
+    for network in networks.results():
         assert f"| {network} |" in text
 
 

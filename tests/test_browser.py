@@ -22,8 +22,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnn_lessons.see.stepper import Step, step, table_lines
 from cnn_lessons.shapes import record
-from cnn_lessons.stepper import Step, step, table_lines
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="`make test-browser` installs playwright"
@@ -54,7 +54,7 @@ for values in model.parameters():  # a batch norm that changes nothing could not
 pictures = torch.randint(0, 256, (2, 3, 32, 32)).byte()
 images = pictures.float() / 127.5 - 1
 class_names = [f"class {{k}}" for k in range(10)]"""
-PANEL = """from cnn_lessons.stepper import Stepper
+PANEL = """from cnn_lessons.see.stepper import Stepper
 Stepper(model, images, pictures, class_names=class_names)"""
 # What any answer of a kernel costs on this machine: a number goes there, a text comes back.
 ECHO = """import ipywidgets as W

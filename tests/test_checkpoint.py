@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from cnn_lessons import checkpoint, data
-from cnn_lessons.checkpoint import CheckpointError
-from cnn_lessons.training import Recipe, cross_entropy, fit
+from cnn_lessons import data, files
+from cnn_lessons.training import Recipe, checkpoint, cross_entropy, fit
+from cnn_lessons.training.checkpoint import CheckpointError
 
 RECIPE = Recipe(epochs=4, learning_rate=0.02, clip=1.0, schedule="cosine", label_smoothing=0.1)
-SET = data.shapes(train=80, test=10)
+SET = data.generate(train=80, test=10)
 
 
 def network(seed=0, width=4):
@@ -106,7 +106,7 @@ def test_an_interrupt_while_writing_keeps_the_file_before(tmp_path, monkeypatch,
         return original(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.os, function, interrupted)
+        patch.setattr(files.os, function, interrupted)
         _, stopped = train_for(path=tmp_path / "run")
     assert "Stopped by you" in stopped.stopped and len(calls) >= 4
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
@@ -140,7 +140,7 @@ def test_a_full_disk_costs_no_epoch_and_not_the_file_before(tmp_path, monkeypatc
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.os, "fsync", full)
+        patch.setattr(files.os, "fsync", full)
         _, history = train_for(path=tmp_path / "run")
     assert numbers(history) == numbers(whole)
     assert "Epoch 4 is not in" in capsys.readouterr().out
@@ -156,7 +156,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_training(tmp_path):
 
 KILLED = """
 import os, sys, torch
-from cnn_lessons import checkpoint
+from cnn_lessons.training import checkpoint
 checkpoint.write(sys.argv[1], {"weight": torch.ones(1000)}, {"epoch": 1})
 setattr(os, sys.argv[2], lambda *args: os.kill(os.getpid(), 9))
 checkpoint.write(sys.argv[1], {"weight": torch.zeros(1000)}, {"epoch": 2})
@@ -225,7 +225,7 @@ def test_other_pictures_layers_and_losses_are_refused_too(tmp_path):
 
     run(SET, network())
     with pytest.raises(CheckpointError, match=r"data\.sha256 is"):
-        run(data.shapes(train=80, test=10, seed=1), network())
+        run(data.generate(train=80, test=10, seed=1), network())
     tanh = network()
     tanh[2] = nn.Tanh()
     with pytest.raises(CheckpointError, match="layers is"):

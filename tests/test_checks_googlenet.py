@@ -8,9 +8,15 @@ import torch
 from torch import nn
 
 from cnn_lessons import checks
-from cnn_lessons.diagrams import NaiveInception, on_meta
 from cnn_lessons.models import GoogLeNet
-from cnn_lessons.models.googlenet import ARTICLE_TABLE, TABLE_1, AuxiliaryHead, Inception
+from cnn_lessons.models.googlenet import (
+    ARTICLE_TABLE,
+    TABLE_1,
+    AuxiliaryHead,
+    Inception,
+    NaiveInception,
+)
+from cnn_lessons.shapes import on_meta
 
 NUMBERS = {
     checks.check_module_weights: (

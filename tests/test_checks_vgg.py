@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from cnn_lessons import checks, inside
+from cnn_lessons import checks
 from cnn_lessons.checks.vgg import COLUMN_E, FAULTS
 from cnn_lessons.models import VGG, vgg
+from cnn_lessons.see import probes
 from cnn_lessons.shapes import record
 
 
@@ -158,7 +159,7 @@ def test_global_pooling_names_the_slip(build, hint):
 
 
 def largest_fall(net, images, labels):
-    layers = inside.depth_statistics(net, images, labels)
+    layers = probes.depth_statistics(net, images, labels)
     ratios = [after.spread / before.spread for before, after in pairwise(layers)]
     return layers, ratios.index(min(ratios))
 
@@ -178,7 +179,7 @@ def test_where_it_dies():
 
 def by(quantity):
     def answer(net, images, labels):
-        layers = inside.depth_statistics(net, images, labels)
+        layers = probes.depth_statistics(net, images, labels)
         return min(layers, key=lambda layer: getattr(layer, quantity)).name
 
     return answer

@@ -17,7 +17,8 @@ import requests
 import torch
 
 from cnn_lessons import data
-from cnn_lessons.data import DataError
+from cnn_lessons.data import DataError, archive, generated
+from cnn_lessons.data.batches import draw, with_validation
 
 REAL = os.environ.get("CNN_LESSONS_DATA")
 
@@ -31,7 +32,7 @@ def clean_environment(monkeypatch):
 
 @functools.cache
 def small_shapes():
-    return data.shapes(train=200, test=40, seed=1)
+    return data.generate(train=200, test=40, seed=1)
 
 
 # ---- The data set ----
@@ -40,7 +41,7 @@ def small_shapes():
 def test_split_is_every_tenth_picture():
     images = torch.arange(40, dtype=torch.uint8)[:, None, None, None].expand(40, 3, 32, 32)
     everything = data.Split(images, torch.arange(40))
-    dataset = data._with_validation("x", everything, everything.head(5), ("a",), "here")
+    dataset = with_validation("x", everything, everything.head(5), ("a",), "here")
     assert dataset.validation.labels.tolist() == [9, 19, 29, 39]
     assert dataset.train.labels.tolist() == [i for i in range(40) if i % 10 != 9]
     assert dataset.train.images[:, 0, 0, 0].tolist() == dataset.train.labels.tolist()
@@ -104,7 +105,7 @@ def test_augmented_batches_equal_the_slow_reference_bit_by_bit(epoch):
     dataset = small_shapes()
     batches = dataset.batches("train", 64, augment=True, seed=5)
     batches.epoch = epoch
-    draws = data.draw(len(dataset.train), augment=True, shuffle=True, seed=5, epoch=epoch)
+    draws = draw(len(dataset.train), augment=True, shuffle=True, seed=5, epoch=epoch)
     images, labels = (
         torch.stack(x) for x in zip(*slow_epoch(dataset, dataset.train, draws), strict=True)
     )
@@ -150,14 +151,14 @@ def test_first_images_only():
 
 
 def test_every_picture_has_its_own_draw():
-    draws = data.draw(20_000, augment=True, shuffle=True, seed=0, epoch=0)
+    draws = draw(20_000, augment=True, shuffle=True, seed=0, epoch=0)
     assert sorted(draws.order.tolist()) == list(range(20_000))
     for offset in (draws.top, draws.left):
         counts = offset.bincount(minlength=9)
         assert len(counts) == 9
         assert counts.min() > 2000  # expected 2,222, standard deviation 44
     assert 9_700 < draws.flip.sum() < 10_300
-    still = data.draw(50, augment=False, shuffle=False, seed=0, epoch=0)
+    still = draw(50, augment=False, shuffle=False, seed=0, epoch=0)
     assert still.order.tolist() == list(range(50))
     assert not (still.top.any() or still.left.any() or still.flip.any())
 
@@ -192,16 +193,16 @@ def test_shapes_are_ten_equal_classes():
 
 
 def test_shapes_depend_on_the_seed_alone():
-    again, other = data.shapes(200, 40, seed=1), data.shapes(200, 40, seed=2)
+    again, other = data.generate(200, 40, seed=1), data.generate(200, 40, seed=2)
     assert torch.equal(again.train.images, small_shapes().train.images)
     assert not torch.equal(other.train.images, small_shapes().train.images)
-    more = data.shapes(300, 40, seed=1)
+    more = data.generate(300, 40, seed=1)
     assert torch.equal(more.test.images, small_shapes().test.images)
 
 
 def test_every_shape_shows():
     rng = np.random.default_rng(0)
-    cover = data._cover(np.arange(1000) % 10, rng)
+    cover = generated._cover(np.arange(1000) % 10, rng)
     assert cover.min() == 0
     assert cover.max() == 1
     area = cover.sum((1, 2))
@@ -212,7 +213,7 @@ def test_every_shape_shows():
 def test_shapes_arguments():
     for arguments in ({"train": 9}, {"test": 0}, {"seed": -1}):
         with pytest.raises(ValueError, match="needs train >= 10"):
-            data.shapes(**arguments)
+            data.generate(**arguments)
 
 
 # ---- Batch files ----
@@ -249,7 +250,7 @@ def file_contents():
 
 @pytest.fixture
 def folder(tmp_path):
-    folder = tmp_path / "given" / data.FOLDER
+    folder = tmp_path / "given" / archive.FOLDER
     folder.mkdir(parents=True)
     for name, content in file_contents().items():
         (folder / name).write_bytes(content)
@@ -270,7 +271,7 @@ def test_read_folder(folder):
 
 def test_known_checksums_are_not_unverified(folder, monkeypatch):
     sums = {name: hashlib.md5(raw).hexdigest() for name, raw in file_contents().items()}
-    monkeypatch.setattr(data, "MEMBERS", sums)
+    monkeypatch.setattr(archive, "MEMBERS", sums)
     assert data.read_folder(folder).name == "CIFAR-10"
 
 
@@ -425,7 +426,7 @@ def test_wrong_folder(monkeypatch, tmp_path):
 
 
 def test_cache_comes_before_download(folder, monkeypatch):
-    monkeypatch.setattr(data, "fetch", lambda cache: pytest.fail("asked for a download"))
+    monkeypatch.setattr(archive, "fetch", lambda cache: pytest.fail("asked for a download"))
     said = []
     assert len(data.load(cache=folder.parent, announce=said.append).test) == 20
     assert said[0].endswith("from the cache folder")
@@ -435,7 +436,7 @@ def test_no_network_falls_back_loudly(monkeypatch, tmp_path):
     closed = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
     closed.server_close()
     address = f"http://127.0.0.1:{closed.server_port}/file"
-    monkeypatch.setattr(data.fetch, "__defaults__", (None, (address,), True))
+    monkeypatch.setattr(archive.fetch, "__defaults__", (None, (address,), True))
     said = []
     dataset = data.load(cache=tmp_path / "cache", announce=said.append)
     assert dataset.name == "shapes (generated, not CIFAR-10)"
@@ -448,7 +449,7 @@ def test_no_network_falls_back_loudly(monkeypatch, tmp_path):
 
 
 def test_no_download_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "fetch", lambda cache: pytest.fail("asked for a download"))
+    monkeypatch.setattr(archive, "fetch", lambda cache: pytest.fail("asked for a download"))
     said = []
     data.load(cache=tmp_path, download=False, announce=said.append)
     assert "download=False" in said[0]
@@ -506,7 +507,7 @@ def tar_of(members):
 
 def good_members():
     return [
-        (tarfile.TarInfo(f"{data.FOLDER}/{name}"), raw) for name, raw in file_contents().items()
+        (tarfile.TarInfo(f"{archive.FOLDER}/{name}"), raw) for name, raw in file_contents().items()
     ]
 
 
@@ -515,8 +516,8 @@ def server(monkeypatch):
     """A function that gives the address of a kind of mirror, on a server of this machine."""
     monkeypatch.setattr(Archive, "content", tar_of(good_members()))
     monkeypatch.setattr(Archive, "ranges", [])
-    monkeypatch.setattr(data, "ARCHIVE_MD5", hashlib.md5(Archive.content).hexdigest())
-    monkeypatch.setattr(data, "ARCHIVE_SIZE", len(Archive.content))
+    monkeypatch.setattr(archive, "ARCHIVE_MD5", hashlib.md5(Archive.content).hexdigest())
+    monkeypatch.setattr(archive, "ARCHIVE_SIZE", len(Archive.content))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Archive) as running:
         thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
@@ -526,7 +527,7 @@ def server(monkeypatch):
 
 
 def fetch(cache, *addresses):
-    return data.fetch(cache, mirrors=addresses, progress=False)
+    return archive.fetch(cache, mirrors=addresses, progress=False)
 
 
 def names_in(folder):
@@ -535,8 +536,8 @@ def names_in(folder):
 
 def test_download(server, tmp_path):
     folder = fetch(tmp_path / "new" / "cache", server("good"))
-    assert names_in(folder) == sorted(data.MEMBERS)
-    assert names_in(folder.parent) == [data.FOLDER]  # nothing else is left behind
+    assert names_in(folder) == sorted(archive.MEMBERS)
+    assert names_in(folder.parent) == [archive.FOLDER]  # nothing else is left behind
     assert len(data.read_folder(folder).test) == 20
     assert fetch(folder.parent, server("404")) == folder  # already there: no request
     assert len(Archive.ranges) == 1
@@ -544,7 +545,7 @@ def test_download(server, tmp_path):
 
 def test_next_mirror_after_bad_ones(server, tmp_path):
     fetch(tmp_path, server("404"), server("html"), server("wrong"), server("good"))
-    assert names_in(tmp_path) == [data.FOLDER]
+    assert names_in(tmp_path) == [archive.FOLDER]
     assert [path for path, _ in Archive.ranges] == ["/404", "/html", "/wrong", "/good"]
 
 
@@ -564,7 +565,7 @@ def test_break_is_resumed_on_the_same_mirror(server, tmp_path):
 
 
 def part_of(cache, content):
-    part = cache / f"{data.ARCHIVE}.part"
+    part = cache / f"{archive.ARCHIVE}.part"
     part.write_bytes(content)
     return part
 
@@ -574,7 +575,7 @@ def test_part_of_an_earlier_call_is_continued(server, tmp_path, kind):
     part_of(tmp_path, Archive.content[:1000])
     fetch(tmp_path, server(kind))
     assert Archive.ranges[0] == (f"/{kind}", "bytes=1000-")
-    assert names_in(tmp_path) == [data.FOLDER]
+    assert names_in(tmp_path) == [archive.FOLDER]
 
 
 def test_part_survives_mirrors_that_fail(server, tmp_path):
@@ -588,7 +589,7 @@ def test_part_survives_mirrors_that_fail(server, tmp_path):
 def test_bad_part_is_thrown_away(server, tmp_path, size):
     part_of(tmp_path, bytes(size or len(Archive.content)))
     fetch(tmp_path, server("good"))
-    assert names_in(tmp_path) == [data.FOLDER]
+    assert names_in(tmp_path) == [archive.FOLDER]
 
 
 def test_interrupt_keeps_the_part(server, tmp_path, monkeypatch):
@@ -601,7 +602,7 @@ def test_interrupt_keeps_the_part(server, tmp_path, monkeypatch):
         patch.setattr("requests.Response.iter_content", interrupted)
         with pytest.raises(KeyboardInterrupt):
             fetch(tmp_path, server("good"))
-    assert names_in(tmp_path) == [f"{data.ARCHIVE}.part"]
+    assert names_in(tmp_path) == [f"{archive.ARCHIVE}.part"]
     fetch(tmp_path, server("good"))
     assert Archive.ranges[-1] == ("/good", "bytes=1000-")
 
@@ -616,7 +617,7 @@ def test_two_downloads_at_once(server, tmp_path):
         thread.start()
     for thread in threads:
         thread.join()
-    assert results == [tmp_path / data.FOLDER] * 2
+    assert results == [tmp_path / archive.FOLDER] * 2
     assert len(data.read_folder(results[0]).test) == 20
 
 
@@ -628,7 +629,7 @@ def test_silent_network_is_given_up_in_time(tmp_path, monkeypatch):
         raise requests.ConnectTimeout
 
     monkeypatch.setattr("requests.head", no_answer)
-    reasons = data._silent(("http://a/", "http://b/"), seconds=0.05)
+    reasons = archive._silent(("http://a/", "http://b/"), seconds=0.05)
     over.set()  # lets both threads end
     assert reasons == dict.fromkeys(("http://a/", "http://b/"), "no answer in 0.05 seconds")
 
@@ -653,48 +654,48 @@ def link(name, kind):
     "evil",
     [
         tarfile.TarInfo("../escaped"),
-        tarfile.TarInfo(f"{data.FOLDER}/../../escaped"),
+        tarfile.TarInfo(f"{archive.FOLDER}/../../escaped"),
         tarfile.TarInfo("/tmp/cnn-lessons-escaped"),
-        link(f"{data.FOLDER}/escaped", tarfile.SYMTYPE),
+        link(f"{archive.FOLDER}/escaped", tarfile.SYMTYPE),
     ],
 )
 def test_archive_members_that_nobody_asked_for(tmp_path, evil):
     (tmp_path / "cache").mkdir()
-    archive = tmp_path / "archive"
-    archive.write_bytes(tar_of([(evil, b""), *good_members()]))
-    data._unpack(archive, tmp_path / "cache" / data.FOLDER)
-    assert names_in(tmp_path / "cache" / data.FOLDER) == sorted(data.MEMBERS)
+    packed = tmp_path / "archive"
+    packed.write_bytes(tar_of([(evil, b""), *good_members()]))
+    archive._unpack(packed, tmp_path / "cache" / archive.FOLDER)
+    assert names_in(tmp_path / "cache" / archive.FOLDER) == sorted(archive.MEMBERS)
     assert names_in(tmp_path) == ["archive", "cache"]
     assert not Path("/tmp/cnn-lessons-escaped").exists()
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE])
 def test_archive_with_a_link_for_a_file(tmp_path, kind):
-    archive = tmp_path / "archive"
+    packed = tmp_path / "archive"
     members = [m for m in good_members() if not m[0].name.endswith("test_batch")]
-    archive.write_bytes(tar_of([*members, (link(f"{data.FOLDER}/test_batch", kind), b"")]))
+    packed.write_bytes(tar_of([*members, (link(f"{archive.FOLDER}/test_batch", kind), b"")]))
     with pytest.raises(DataError, match="archive: lacks test_batch"):
-        data._unpack(archive, tmp_path / "out")
+        archive._unpack(packed, tmp_path / "out")
 
 
 def test_archive_with_a_huge_member(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "MAX_BYTES", 10_000)
-    archive = tmp_path / "archive"
-    archive.write_bytes(tar_of(good_members()))
+    monkeypatch.setattr(archive, "MAX_BYTES", 10_000)
+    packed = tmp_path / "archive"
+    packed.write_bytes(tar_of(good_members()))
     with pytest.raises(DataError, match="archive: data_batch_1 is too large"):
-        data._unpack(archive, tmp_path / "out")
+        archive._unpack(packed, tmp_path / "out")
 
 
 @pytest.mark.parametrize("keep", [0, 100, 10_000])
 def test_archive_cut_short(tmp_path, keep):
-    archive = tmp_path / "archive"
-    archive.write_bytes(tar_of(good_members())[:keep])
+    packed = tmp_path / "archive"
+    packed.write_bytes(tar_of(good_members())[:keep])
     with pytest.raises(DataError, match="archive: damaged"):
-        data._unpack(archive, tmp_path / "out")
+        archive._unpack(packed, tmp_path / "out")
 
 
 def test_all_training_pictures_are_those_of_both_splits():
-    dataset = data.shapes(train=40, test=10)
+    dataset = data.generate(train=40, test=10)
     whole = dataset.with_all_training()
     assert len(whole.train) == 40 and len(whole.validation) == 4
     assert torch.equal(whole.train.images[36:], dataset.validation.images)
@@ -703,7 +704,7 @@ def test_all_training_pictures_are_those_of_both_splits():
 
 
 def test_batches_of_other_pictures_or_another_order_have_another_identity():
-    dataset, other = (data.shapes(train=40, test=10, seed=seed) for seed in (0, 1))
+    dataset, other = (data.generate(train=40, test=10, seed=seed) for seed in (0, 1))
     identity = dataset.batches("train", 8, augment=True).identity()
     assert identity == dataset.batches("train", 8, augment=True).identity()
     assert identity["num_images"] == 36 and identity["augment"] is True

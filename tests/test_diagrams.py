@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-from cnn_lessons import diagrams
 from cnn_lessons.models import (
     BasicBlock,
     Bottleneck,
@@ -17,6 +16,7 @@ from cnn_lessons.models import (
     LeNet5,
     LeNet5Original,
 )
+from cnn_lessons.see import diagrams
 from cnn_lessons.shapes import Record, record
 from tests.networks import CASES, build_on_meta
 

@@ -11,10 +11,9 @@ from IPython.core.formatters import DisplayFormatter
 from torch import nn
 from torch.nn import functional as F
 
-from cnn_lessons import explorers as ex
-from cnn_lessons.diagrams import on_meta
 from cnn_lessons.models import AlexNet, LeNet5, ResNet, googlenet
-from cnn_lessons.shapes import record
+from cnn_lessons.see import explorers as ex
+from cnn_lessons.shapes import on_meta, record
 
 SETTINGS = list(itertools.product((5, 7, 10, 13), (1, 2, 3, 5), (1, 2, 3, 7), (0, 1, 3), (1, 2, 3)))
 LENET = record(LeNet5(), (3, 32, 32))

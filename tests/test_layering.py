@@ -1,4 +1,4 @@
-"""Who may import whom: the one direction of imports that keeps each file readable alone."""
+"""Who may import whom: each module only what stands below it, so that each can be read alone."""
 
 import ast
 from pathlib import Path
@@ -6,44 +6,104 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "cnn_lessons"
-# What happens to tensors.
-LOWER = {"shapes", "training", "data", "inside", "checkpoint", "recipes", "muon"}
-SEEN = {"stepper", "explorers", "widgets", "diagrams", "plots", "svg", "checks", "live"}
-UPPER = SEEN | {"trained", "train"}  # what a learner sees and touches, and what is run
-FILES = sorted(PACKAGE.rglob("*.py"))
+# From the ground up: a line is a floor, of rooms that do not know each other. Within a room the
+# files stand in their order; files that are not named stand on top of them, side by side.
+FLOORS = (
+    {"files": "", "table": ""},
+    {
+        "models": "weights",
+        "shapes": "fields rows recorder compare",
+        "data": "batches generated archive",
+        "training": "history recipes muon checkpoint measure loop",
+    },
+    {
+        "networks": "",
+        "see": "colours svg probes plots diagrams curve panels stepper explorers",
+    },
+    {"checks": "common", "__main__": ""},
+)
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 
-def imported(path: Path) -> set[str]:
-    """The names of our own modules that a file imports, such as "shapes" or "models.lenet"."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def rank(module: str) -> tuple[int, int]:
+    """The floor of "see.plots", and its place in its room."""
+    room, _, file = module.partition(".")
+    files = FLOORS[FLOOR_OF[room]][room].split()
+    return FLOOR_OF[room], files.index(file) if file in files else len(files)
+
+
+def imported(source: str) -> set[str]:
+    """The modules of ours that a file imports, as "see.plots"; a room itself as "see.__init__"."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom):
-            module = ("cnn_lessons." if node.level else "") + (node.module or "")
-            names = [module] + [f"{module}.{alias.name}" for alias in node.names]
+            assert not node.level, "relative imports are for a room's __init__.py"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        else:
-            continue
-        found |= {name.removeprefix("cnn_lessons.") for name in names if "cnn_lessons." in name}
-    return found
+            names |= {alias.name for alias in node.names}
+    return {module_of(name) for name in names if name.startswith("cnn_lessons")}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def module_of(name: str) -> str:
+    """Of "cnn_lessons.see.plots.show" the part that is a file, else the room."""
+    room, *rest = name.split(".")[1:]
+    if rest and (PACKAGE / room / f"{rest[0]}.py").exists():
+        return f"{room}.{rest[0]}"
+    return f"{room}.__init__" if (PACKAGE / room).is_dir() else room
+
+
+def wrong_imports(module: str, source: str) -> list[str]:
+    """What a module imports that is not below it: its own room's __init__ and equals included."""
+    room = module.split(".")[0]
+    wrong = []
+    for other in sorted(imported(source)):
+        same_room = other.split(".")[0] == room
+        mine, theirs = rank(module), rank(other)
+        if not (theirs < mine if same_room else theirs[0] < mine[0]):
+            wrong.append(other)
+    return wrong
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.name != "__init__.py"], ids=str)
 def test_imports_go_down_only(path):
-    rooms = {name.split(".")[0] for name in imported(path)}
-    if path.name == "__init__.py":
-        return  # re-exports its own files; the next test holds the top one empty
-    if path.parent.name == "models" or path.stem in LOWER:
-        allowed = {"checkpoint", "recipes", "muon"} if path.stem == "training" else set()
-        assert rooms <= allowed, f"{path.name} must import nothing of ours"
-    else:
-        assert rooms <= LOWER | UPPER | {"models"} and path.stem not in rooms
+    module = ".".join(path.with_suffix("").parts)
+    assert not wrong_imports(module, (PACKAGE / path).read_text(encoding="utf-8"))
 
 
-def test_the_package_itself_imports_nothing():
-    assert "import" not in (PACKAGE / "__init__.py").read_text(encoding="utf-8")
+@pytest.mark.parametrize("path", [p for p in FILES if p.name == "__init__.py"], ids=str)
+def test_a_room_exports_its_own_files_alone(path):
+    for node in ast.walk(ast.parse((PACKAGE / path).read_text(encoding="utf-8"))):
+        assert not isinstance(node, ast.Import)
+        assert not isinstance(node, ast.ImportFrom) or (node.level == 1 and node.module)
+        assert not isinstance(node, ast.ImportFrom) or path.parent != Path(".")
 
 
-def test_this_test_can_see_an_import():
-    assert "shapes" in imported(PACKAGE / "plots.py")
-    assert any(name.startswith("lenet") for name in imported(PACKAGE / "models" / "__init__.py"))
+@pytest.mark.parametrize(
+    ("module", "planted"),
+    [
+        ("see.plots", "from cnn_lessons.see import explorers"),
+        ("see.plots", "from cnn_lessons.see.explorers import budget"),
+        ("see.panels", "from cnn_lessons import checks"),
+        ("see.panels", "import cnn_lessons.checks.common"),
+        ("see.svg", "from cnn_lessons.see import Stepper"),
+        ("shapes.fields", "def late():\n    from cnn_lessons.shapes.rows import Row"),
+        ("models.vgg", "from cnn_lessons.models.resnet import BasicBlock"),
+        ("models.vgg", "from cnn_lessons.shapes import record"),
+        ("training.loop", "from cnn_lessons.data import load"),
+        ("networks", "from cnn_lessons.see import plots"),
+        ("data.batches", "from cnn_lessons.data.archive import load"),
+        ("checks.vgg", "from cnn_lessons.checks import check_sizes"),
+        ("checks.vgg", "from cnn_lessons.checks.start import check_sizes"),
+        ("checks.vgg", "from cnn_lessons import __main__"),
+    ],
+)
+def test_a_wrong_import_is_found(module, planted):
+    assert wrong_imports(module, planted)
+
+
+def test_every_file_has_its_place():
+    assert {path.parts[0].removesuffix(".py") for path in FILES} - {"__init__"} == set(FLOOR_OF)
+    for rooms in FLOORS:
+        for room, files in rooms.items():
+            assert all((PACKAGE / room / f"{file}.py").exists() for file in files.split())

@@ -5,11 +5,11 @@ from math import nan
 import pytest
 import torch
 
-from cnn_lessons import plots
-from cnn_lessons.inside import LayerStatistics
 from cnn_lessons.models import LeNet5, LeNet5Original
+from cnn_lessons.see import colours, plots
+from cnn_lessons.see.probes import LayerStatistics
 from cnn_lessons.shapes import record
-from cnn_lessons.training import Epoch, History
+from cnn_lessons.training import Epoch, History, confusion_matrix
 from tests.networks import build_on_meta
 
 NAMES = [f"class {k}" for k in range(10)]
@@ -52,7 +52,7 @@ def test_filters_show_zero_in_the_middle(channels):
 
 def test_the_confusion_matrix_counts():
     labels, predicted = torch.tensor([0, 0, 1, 2]), torch.tensor([0, 1, 1, 0])
-    matrix = plots.confusion_matrix(labels, predicted, 3)
+    matrix = confusion_matrix(labels, predicted, 3)
     assert matrix.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
     figure = plots.confusion(labels, predicted, NAMES[:3])
     assert texts(figure) == list("110010100")
@@ -174,7 +174,7 @@ def test_the_embedding_has_a_colour_and_a_marker_for_each_class():
     assert len(last.collections) == 20 and len(pixels.collections[0].get_offsets()) == 5
     assert "of the variance" in last.get_xlabel() and last.get_title() == "last"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == NAMES
-    styles = {(colour, marker) for colour, marker in plots.STYLES}
+    styles = {(colour, marker) for colour, marker in colours.STYLES}
     assert len({c for c, _ in styles}) == len({m for _, m in styles}) == 10
 
 

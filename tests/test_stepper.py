@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from matplotlib import colormaps
 from PIL import Image
 from torch import nn
 
-from cnn_lessons import plots
 from cnn_lessons.models import GoogLeNet, GoogLeNetCIFAR, LeNet5, LeNet5Original, ResNet
+from cnn_lessons.see import colours, plots
+from cnn_lessons.see.stepper import Stepper, branch_lines, film_strip, step, step_html, table_lines
 from cnn_lessons.shapes import ShapeError, record
-from cnn_lessons.stepper import Stepper, branch_lines, film_strip, step, step_html, table_lines
 
 NAMES = [f"class {k}" for k in range(10)]
 PICTURES = torch.randint(0, 256, (3, 3, 32, 32), generator=torch.Generator().manual_seed(0)).byte()
@@ -141,7 +142,7 @@ def test_the_maps_are_those_of_the_network_in_its_colours(lenet):
     shown = step(recorded, 0, lenet, channel=2)
     maps = lenet.features.c1(IMAGES[:1])[0].detach()
     share = maps[2] / maps.abs().max() / 2 + 0.5
-    expected = plots.colormaps[plots.ACTIVATIONS](share.numpy(), bytes=True)[..., :3]
+    expected = colormaps[colours.ACTIVATIONS](share.numpy(), bytes=True)[..., :3]
     assert (shown.one_map == expected).all()
     assert shown.maps.shape == (2 * 28 + 1, 3 * 28 + 2, 3)
     assert (shown.maps[:28, 58:86] == expected).all()
@@ -269,7 +270,7 @@ def test_without_a_kernel_the_table_and_the_strip_stay(panel):
 
 def test_a_display_gives_the_panel_and_then_the_strip(panel, monkeypatch):
     shown = []
-    for place in ("cnn_lessons.stepper.display", "IPython.display.display"):
+    for place in ("cnn_lessons.see.stepper.display", "IPython.display.display"):
         monkeypatch.setattr(place, lambda bundle, **_: shown.append(set(bundle)))
     panel._ipython_display_()
     assert "text/html" in shown[0] and "image/png" in shown[1] and "text/markdown" in shown[2]

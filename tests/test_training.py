@@ -8,8 +8,9 @@ from torch import nn
 
 from cnn_lessons import training
 from cnn_lessons.models import LeNet5
-from cnn_lessons.muon import Muon
-from cnn_lessons.training import Recipe, evaluate, faster_precision, fit, predict, triangle
+from cnn_lessons.training import Recipe, checkpoint, evaluate, faster_precision, fit, loop, predict
+from cnn_lessons.training.muon import Muon
+from cnn_lessons.training.recipes import triangle
 
 
 class Pictures:
@@ -179,7 +180,7 @@ class Clock:
 
     def __init__(self, monkeypatch, seconds):
         self.now, self.seconds = 0.0, seconds
-        monkeypatch.setattr(training.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(loop.time, "perf_counter", lambda: self.now)
 
     def loss(self, model, images, labels):
         on = torch.is_autocast_enabled(images.device.type)
@@ -241,9 +242,9 @@ def test_the_generators_of_a_gpu_are_kept_too(monkeypatch):
     monkeypatch.setattr(
         torch.cuda, "set_rng_state", lambda state, k: put_back.update({k: int(state)})
     )
-    found = training.rng_states()
+    found = checkpoint.rng_states()
     assert list(found) == ["cpu", "cuda0", "cuda1"]
-    training.set_rng_states(found)
+    checkpoint.set_rng_states(found)
     assert put_back == {0: 0, 1: 1}
 
 

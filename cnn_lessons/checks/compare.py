@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from cnn_lessons.checkpoint import write_whole
 from cnn_lessons.checks.common import SOFTMAX, Verdict, number, value_of
+from cnn_lessons.files import write_whole
 from cnn_lessons.shapes import Record, ShapeError, record
 
 # --- numbers ------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from cnn_lessons.checks.common import Verdict, number
-from cnn_lessons.inside import depth_statistics
+from cnn_lessons.see.probes import depth_statistics
 from cnn_lessons.shapes import ShapeError, record
 
 

@@ -72,6 +72,24 @@ class Inception(nn.Module):
         return torch.cat([branch(maps) for branch in branches], dim=1)
 
 
+class NaiveInception(nn.Module):
+    """The module of GoogLeNet's Figure 2a: without reductions, and without a projection.
+
+    Input (N, in_channels, H, W), output (N, ch1x1 + ch3x3 + ch5x5 + in_channels, H, W).
+    """
+
+    def __init__(self, in_channels: int, ch1x1: int, ch3x3: int, ch5x5: int):
+        super().__init__()
+        self.conv1x1 = nn.Conv2d(in_channels, ch1x1, kernel_size=1)
+        self.conv3x3 = nn.Conv2d(in_channels, ch3x3, kernel_size=3, padding=1)
+        self.conv5x5 = nn.Conv2d(in_channels, ch5x5, kernel_size=5, padding=2)
+        self.pool = nn.MaxPool2d(3, stride=1, padding=1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        branches = (self.conv1x1, self.conv3x3, self.conv5x5, self.pool)
+        return torch.cat([branch(maps) for branch in branches], dim=1)
+
+
 class AuxiliaryHead(nn.Sequential):
     """A small classifier on the maps of 4a or 4d, for training only (section 5).
 

@@ -1,6 +1,7 @@
 """ResNet (He, Zhang, Ren, Sun 2015, arXiv:1512.03385): Table 1, Figure 5 and section 4.2."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from functools import partial
 
 from torch import Tensor, nn
@@ -221,3 +222,33 @@ def initialise(model: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def three_stages(
+    widths: Sequence[int] = (16, 32, 64), blocks: Sequence[int] = (3, 3, 3), num_classes: int = 10
+) -> nn.Sequential:
+    """A residual network in the manner of ResNetCIFAR, with widths and depths of its own.
+
+    A stage has so many maps and so many basic blocks; the second and the third halve the size. As
+    it is, it is ResNetCIFAR(20). Input (N, 3, H, W), output logits (N, num_classes).
+    Raises ValueError for other than three counts each, for counts below 1, and for widths that fall
+    from stage to stage: shortcut A adds maps and cannot take any away.
+    """
+    if len(widths) != 3 or len(blocks) != 3:
+        raise ValueError(f"needs three widths and three numbers of blocks; got {widths}, {blocks}")
+    channels = widths[0]
+    layers = OrderedDict(
+        conv1=nn.Conv2d(3, channels, 3, padding=1, bias=False),
+        bn1=nn.BatchNorm2d(channels),
+        relu1=nn.ReLU(),
+    )
+    for s, (width, count) in enumerate(zip(widths, blocks)):
+        _check_counts(blocks=count)
+        stage = layers[f"conv{s + 2}_x"] = nn.Sequential()
+        for k in range(count):
+            stage.append(BasicBlock(channels, width, 2 if s and not k else 1, "A"))
+            channels = width
+    layers |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
+    network = nn.Sequential(layers | {"fc": nn.Linear(channels, num_classes)})
+    initialise(network)
+    return network

@@ -4,7 +4,6 @@ Each one is a plain function, which works without widgets and returns a `View`, 
 over it.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cache, partial
 from inspect import signature
@@ -14,18 +13,14 @@ from typing import NamedTuple
 
 import ipywidgets as W
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from cnn_lessons import svg
-from cnn_lessons.diagrams import NaiveInception, on_meta
-from cnn_lessons.inside import depth_statistics
 from cnn_lessons.models import alexnet, googlenet, resnet, vgg
-from cnn_lessons.plots import BLUE, GREY, ORANGE
-from cnn_lessons.shapes import Field, Record, Row
-from cnn_lessons.widgets import Explorer, View, check, choice, number
-
-PALE_BLUE, PALE_GREY = "#CFE5F2", "#DDDDDD"
-
+from cnn_lessons.see import svg
+from cnn_lessons.see.colours import BLUE, GREY, ORANGE, PALE_BLUE, PALE_GREY
+from cnn_lessons.see.panels import Explorer, View, check, choice, number
+from cnn_lessons.see.probes import depth_statistics
+from cnn_lessons.shapes import Field, Record, Row, on_meta
 
 # --- convolution arithmetic ---------------------------------------------------------------------
 
@@ -668,7 +663,7 @@ def inception_cost(
     check(1, size=size)
     shape, widths = (in_channels, size, size), (ch1x1, ch3x3_reduce, ch3x3, ch5x5_reduce, ch5x5)
     module = on_meta(partial(googlenet.Inception, in_channels, *widths, pool_proj), shape)
-    naive = on_meta(partial(NaiveInception, in_channels, ch1x1, ch3x3, ch5x5), shape)
+    naive = on_meta(partial(googlenet.NaiveInception, in_channels, ch1x1, ch3x3, ch5x5), shape)
     costs = [_cost(module, ours) + _cost(naive, simple) for ours, simple in BRANCHES.values()]
     weights, macs, naive_weights, naive_macs = costs[-1]
     out, naive_out = module["cat"].output[1], naive["cat"].output[1]
@@ -759,7 +754,7 @@ KINDS = {"A": "zero maps are added", "B": "1×1 convolution", "C": "1×1 convolu
 def gradients(depth: int = 20, shortcut: str | None = "A", seed: int = 0) -> tuple[float, ...]:
     """The size of the gradient in each block of an untrained ResNetCIFAR, from the input on.
 
-    It is that of the block's first convolution, as `inside.depth_statistics` measures it, for eight
+    It is that of the block's first convolution, as `probes.depth_statistics` measures it, for eight
     pictures of noise, in float64: without shortcuts 44 layers make the rounding of float32 so large
     that processors differ in the second digit. Torch's random state is left as it was.
     Raises ValueError as `models.resnet.ResNetCIFAR` does.
@@ -867,36 +862,6 @@ class ShortcutSwitch(Explorer):
 # --- a network within a budget -----------------------------------------------------------------
 
 
-def three_stages(
-    widths: Sequence[int] = (16, 32, 64), blocks: Sequence[int] = (3, 3, 3), num_classes: int = 10
-) -> nn.Sequential:
-    """A residual network in the manner of ResNetCIFAR, with widths and depths of its own.
-
-    A stage has so many maps and so many basic blocks; the second and the third halve the size. As
-    it is, it is ResNetCIFAR(20). Input (N, 3, H, W), output logits (N, num_classes).
-    Raises ValueError for other than three counts each, for counts below 1, and for widths that fall
-    from stage to stage: shortcut A adds maps and cannot take any away.
-    """
-    if len(widths) != 3 or len(blocks) != 3:
-        raise ValueError(f"needs three widths and three numbers of blocks; got {widths}, {blocks}")
-    channels = widths[0]
-    layers = OrderedDict(
-        conv1=nn.Conv2d(3, channels, 3, padding=1, bias=False),
-        bn1=nn.BatchNorm2d(channels),
-        relu1=nn.ReLU(),
-    )
-    for s, (width, count) in enumerate(zip(widths, blocks)):
-        check(1, blocks=count)
-        stage = layers[f"conv{s + 2}_x"] = nn.Sequential()
-        for k in range(count):
-            stage.append(resnet.BasicBlock(channels, width, 2 if s and not k else 1, "A"))
-            channels = width
-    layers |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
-    network = nn.Sequential(layers | {"fc": nn.Linear(channels, num_classes)})
-    resnet.initialise(network)
-    return network
-
-
 def budget(
     width1: int = 16, width2: int = 32, width3: int = 64,
     blocks1: int = 3, blocks2: int = 3, blocks3: int = 3,
@@ -907,7 +872,7 @@ def budget(
     Raises ValueError as `three_stages` does.
     """
     widths, blocks = (width1, width2, width3), (blocks1, blocks2, blocks3)
-    record = on_meta(partial(three_stages, widths, blocks), (3, 32, 32))
+    record = on_meta(partial(resnet.three_stages, widths, blocks), (3, 32, 32))
     costs = {name: [0, 0] for name in ("stem", "stage 1", "stage 2", "stage 3", "linear")}
     stages = {"conv2_x": "stage 1", "conv3_x": "stage 2", "conv4_x": "stage 3", "fc": "linear"}
     for row in record:

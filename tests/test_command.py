@@ -5,33 +5,34 @@ from dataclasses import fields
 import pytest
 import torch
 
-from cnn_lessons import data, train, trained, training
-from cnn_lessons.recipes import Recipe
+from cnn_lessons import __main__ as command
+from cnn_lessons import data, networks, training
+from cnn_lessons.training.recipes import Recipe
 
 
 @pytest.fixture(autouse=True)
 def small_set(monkeypatch):
-    dataset = data.shapes(train=300, test=100)
+    dataset = data.generate(train=300, test=100)
     monkeypatch.setattr(data, "load", lambda folder=None: dataset)
 
 
 def test_every_number_of_a_recipe_is_an_option_with_help():
-    text = train.parser().format_help()
-    assert list(train.RECIPE_HELP) == [field.name for field in fields(Recipe)]
-    for name in train.RECIPE_HELP:
+    text = command.parser().format_help()
+    assert list(command.RECIPE_HELP) == [field.name for field in fields(Recipe)]
+    for name in command.RECIPE_HELP:
         assert f"--{name.replace('_', '-')}" in text
 
 
 def test_the_help_names_all_networks_and_gives_examples(capsys):
     with pytest.raises(SystemExit):
-        train.main(["--help"])
+        command.main(["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert ", ".join(trained.NETWORKS) in text and "lenet5 --epochs 8" in text
+    assert ", ".join(networks.NETWORKS) in text and "lenet5 --epochs 8" in text
 
 
 def test_options_change_the_recipe_and_the_result_is_printed(capsys):
     options = ["--epochs", "2", "--learning-rate", "0.01", "--clip", "2", "--test"]
-    assert train.main(["lenet5", *options]) == 0
+    assert command.main(["lenet5", *options]) == 0
     out = capsys.readouterr().out
     assert "LeNet5 on" in out and "epochs=2, learning_rate=0.01, batch_size=128" in out
     assert "clip=2.0" in out and len(out.split("images/s\n")[1].splitlines()) >= 3
@@ -39,9 +40,9 @@ def test_options_change_the_recipe_and_the_result_is_printed(capsys):
 
 
 def test_it_does_the_same_as_fit(capsys):
-    train.main(["lenet5", "--seed", "3"])
+    command.main(["lenet5", "--seed", "3"])
     torch.manual_seed(3)
-    model, cifar, recipe = trained.build("LeNet5"), data.load(), training.RECIPES["LeNet5"]["test"]
+    model, cifar, recipe = networks.build("LeNet5"), data.load(), training.RECIPES["LeNet5"]["test"]
     batches = cifar.batches("train", 128, augment=True, seed=3, images=recipe.images)
     history = training.fit(model, batches, cifar.batches("validation"), recipe, progress=False)
     shown = str(history).splitlines()[1].rsplit(maxsplit=1)[0]  # without the speed
@@ -49,20 +50,20 @@ def test_it_does_the_same_as_fit(capsys):
 
 
 def test_saved_weights_can_be_loaded_and_say_where_they_come_from(tmp_path):
-    assert train.main(["lenet5", "--save", str(tmp_path)]) == 0
-    assert trained.load_trained("LeNet5", tmp_path)(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
-    card = trained.card("LeNet5", tmp_path)
+    assert command.main(["lenet5", "--save", str(tmp_path)]) == 0
+    assert networks.load_trained("LeNet5", tmp_path)(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+    card = networks.card("LeNet5", tmp_path)
     assert card["data"].startswith("shapes") and card["recipe"]["epochs"] == 1
 
 
 def test_a_stopped_training_is_resumed_only_when_asked(tmp_path, capsys):
     path = str(tmp_path / "run")
-    assert train.main(["lenet5", "--checkpoint", path]) == 0
-    assert train.main(["lenet5", "--checkpoint", path]) == 1
+    assert command.main(["lenet5", "--checkpoint", path]) == 0
+    assert command.main(["lenet5", "--checkpoint", path]) == 1
     assert "is there already: add --resume" in capsys.readouterr().err
-    assert train.main(["lenet5", "--checkpoint", path, "--resume"]) == 0
+    assert command.main(["lenet5", "--checkpoint", path, "--resume"]) == 0
     assert "Goes on after epoch 1 of 1" in capsys.readouterr().out
-    assert train.main(["lenet5", "--checkpoint", path, "--resume", "--epochs", "2"]) == 1
+    assert command.main(["lenet5", "--checkpoint", path, "--resume", "--epochs", "2"]) == 1
     assert "recipe.epochs is 1 there and 2 here" in capsys.readouterr().err
 
 
@@ -77,17 +78,17 @@ def test_a_stopped_training_is_resumed_only_when_asked(tmp_path, capsys):
     ],
 )
 def test_errors_are_one_line_and_no_traceback(options, message, capsys):
-    assert train.main(options) == 1
+    assert command.main(options) == 1
     error = capsys.readouterr().err
     assert error.startswith(message) and len(error.splitlines()) == 1
 
 
 def test_a_wrong_data_folder_is_an_error_in_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.undo()
-    assert train.main(["lenet5", "--data", str(tmp_path)]) == 1
+    assert command.main(["lenet5", "--data", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith("error: ")
 
 
 def test_a_loss_that_is_not_finite_exits_with_1(capsys):
-    assert train.main(["lenet5", "--learning-rate", "1e30", "--epochs", "3"]) == 1
+    assert command.main(["lenet5", "--learning-rate", "1e30", "--epochs", "3"]) == 1
     assert "try a learning_rate below 1e+30" in capsys.readouterr().out

@@ -1,17 +1,14 @@
-"""Train a network and measure it: one loop, the same on CPU, CUDA and MPS, with nothing hidden.
+"""Train a network: one loop, the same on CPU, CUDA and MPS, with nothing hidden.
 
-    history = fit(model, dataset.batches("train", augment=True), dataset.batches("validation"),
-                  RECIPES["LeNet5"]["cpu"])
-
-The file goes from what a training gives to the loop, to what the loop needs, to measuring. Recipes
-are in `recipes.py` and are names of this module too.
+history = fit(model, dataset.batches("train", augment=True), dataset.batches("validation"),
+              RECIPES["LeNet5"]["cpu"])
 """
 
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -22,11 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from cnn_lessons.checkpoint import Checkpoint, CheckpointError, rng_states, set_rng_states
-from cnn_lessons.muon import Muon
-from cnn_lessons.recipes import PROFILES, RECIPES, Recipe, cosine, profile, triangle
-
-__all__ = ["PROFILES", "RECIPES", "Recipe", "cosine", "profile", "triangle"]
+from cnn_lessons.training.checkpoint import Checkpoint, CheckpointError, rng_states, set_rng_states
+from cnn_lessons.training.history import Epoch, History, Result
+from cnn_lessons.training.measure import evaluate
+from cnn_lessons.training.muon import Muon
+from cnn_lessons.training.recipes import Recipe
 
 Batches = Iterable[tuple[Tensor, Tensor]]  # images (N, C, H, W) and labels (N,), and it has a len()
 Loss = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -37,65 +34,6 @@ def device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-# ---- What happened ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a network did on some pictures. `accuracy` is correct pictures / all pictures, 0 to 1."""
-
-    loss: float
-    accuracy: float
-    images: int
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One pass over the training pictures: losses are means per picture, accuracies 0 to 1."""
-
-    epoch: int
-    train_loss: float
-    train_accuracy: float
-    validation_loss: float
-    validation_accuracy: float
-    seconds: float
-    images_per_second: float
-
-
-@dataclass
-class History:
-    """What `fit` saw: one `Epoch` for each that was finished, and why it stopped, if it did.
-
-    `batches` counts the steps of the training, `precision` is what "auto" turned out to be.
-    """
-
-    epochs: list[Epoch] = field(default_factory=list)
-    stopped: str = ""
-    batches: int = 0
-    precision: str = ""
-
-    def column(self, name: str) -> list[float]:
-        """One quantity over the epochs, such as "train_loss"."""
-        return [asdict(epoch)[name] for epoch in self.epochs]
-
-    @property
-    def seconds(self) -> float:
-        return sum(self.column("seconds"))
-
-    def __str__(self) -> str:
-        lines = ["epoch  train loss  accuracy  validation loss  accuracy  images/s"]
-        for e in self.epochs:
-            lines.append(
-                f"{e.epoch:5}  {e.train_loss:10.3f}  {e.train_accuracy:8.1%}"
-                f"  {e.validation_loss:15.3f}  {e.validation_accuracy:8.1%}"
-                f"  {e.images_per_second:8,.0f}"
-            )
-        return "\n".join([*lines, *filter(None, [self.stopped])])
-
-
-# ---- The loop -----------------------------------------------------------------------------------
 
 
 def fit(
@@ -303,29 +241,3 @@ def faster_precision(
         set_rng_states(before)
     gain = median(times["float32"]) / median(times["bfloat16"])
     return "bfloat16" if gain >= 1.1 else "float32"
-
-
-# ---- Measuring ----------------------------------------------------------------------------------
-
-
-@torch.no_grad()
-def predict(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Logits (N, classes) and labels (N,) of all pictures, on the CPU, in evaluation mode.
-
-    The model's own mode is put back afterwards.
-    """
-    was_training = model.training
-    model.eval()
-    try:
-        pairs = [(model(images), labels) for images, labels in batches]
-    finally:
-        model.train(was_training)
-    logits, labels = zip(*pairs)
-    return torch.cat(logits).float().cpu(), torch.cat(labels).cpu()
-
-
-def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Result:
-    """Mean loss and accuracy over all pictures: correct ones are counted, whatever the batches."""
-    logits, labels = predict(model, batches)
-    correct = int((logits.argmax(dim=1) == labels).sum())
-    return Result(float(F.cross_entropy(logits, labels)), correct / len(labels), len(labels))

@@ -1,4 +1,4 @@
-"""A curve that grows while a network trains: `training.fit(..., watch=live.curve("LeNet-5"))`."""
+"""A curve that grows while a network trains: `training.fit(..., watch=curve.curve("LeNet-5"))`."""
 
 import base64
 import io
@@ -7,7 +7,8 @@ from collections.abc import Callable
 import ipywidgets as widgets
 from IPython.display import display
 
-from cnn_lessons import plots, training
+from cnn_lessons import training
+from cnn_lessons.see import plots
 from cnn_lessons.training import History
 
 

@@ -1,4 +1,4 @@
-"""Train a network of the course from a shell: `python -m cnn_lessons.train lenet5 --epochs 8`."""
+"""Train a network of the course from a shell: `python -m cnn_lessons lenet5 --epochs 8`."""
 
 # argparse and no other library: it is part of Python, so nothing is installed for it, and a learner
 # meets it in most training scripts.
@@ -10,19 +10,19 @@ from pathlib import Path
 
 import torch
 
-from cnn_lessons import data, trained, training
-from cnn_lessons.recipes import CHOICES, PROFILES, RECIPES, Recipe
+from cnn_lessons import data, networks, training
+from cnn_lessons.training.recipes import CHOICES, PROFILES, RECIPES, Recipe
 
 EXAMPLES = """
 An option under "recipe" changes one number of the network's recipe; the rest stays. Choose by the
 validation pictures, one training picture in ten; the test pictures (--test) are for the end.
 
 examples
-  python -m cnn_lessons.train lenet5                     the whole recipe
-  python -m cnn_lessons.train lenet5 --epochs 8          half of it, for a first look
-  python -m cnn_lessons.train resnetcifar20 --checkpoint run.safetensors
-  python -m cnn_lessons.train resnetcifar20 --checkpoint run.safetensors --resume
-  python -m cnn_lessons.train lenet5 --test --save weights
+  python -m cnn_lessons lenet5                     the whole recipe
+  python -m cnn_lessons lenet5 --epochs 8          half of it, for a first look
+  python -m cnn_lessons resnetcifar20 --checkpoint run.safetensors
+  python -m cnn_lessons resnetcifar20 --checkpoint run.safetensors --resume
+  python -m cnn_lessons lenet5 --test --save weights
 """
 
 # What each number of a recipe does, in the words of --help.
@@ -46,20 +46,20 @@ TYPES = {"int": int, "float": float, "str": str, "int | None": int, "float | Non
 def parser() -> argparse.ArgumentParser:
     """The command line: the network, what to do, and every field of `Recipe`."""
     options = argparse.ArgumentParser(
-        prog="python -m cnn_lessons.train",
+        prog="python -m cnn_lessons",
         description="Train a network of the course on CIFAR-10, on the fastest device here.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = options.add_argument
-    add("network", help=f"one of {', '.join(trained.NETWORKS)}; upper or lower case")
+    add("network", help=f"one of {', '.join(networks.NETWORKS)}; upper or lower case")
     add("--profile", choices=PROFILES, help="which recipe: test (seconds), cpu or gpu")
     add("--data", metavar="FOLDER", help="a folder that holds cifar-10-batches-py")
     add("--seed", type=int, default=0, help="another seed, another training (default: 0)")
     add("--checkpoint", metavar="FILE", help="write the training there after each epoch")
     add("--resume", action="store_true", help="go on from the checkpoint")
     add("--test", action="store_true", help="at the end, look at the test pictures as well")
-    add("--save", metavar="FOLDER", help="write the weights there, for trained.load_trained")
+    add("--save", metavar="FOLDER", help="write the weights there, for networks.load_trained")
     group = options.add_argument_group("recipe", "left out: the number of the network's recipe")
     for field in fields(Recipe):
         group.add_argument(
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(chosen: argparse.Namespace) -> int:
     """Train as the options say, and print the recipe, every epoch and the result."""
-    name = trained.full_name(chosen.network)
+    name = networks.full_name(chosen.network)
     recipe = RECIPES[name][chosen.profile or training.profile()]
     changes = {field.name: getattr(chosen, field.name) for field in fields(Recipe)}
     recipe = replace(recipe, **{key: value for key, value in changes.items() if value is not None})
@@ -92,7 +92,7 @@ def run(chosen: argparse.Namespace) -> int:
     _check_checkpoint(chosen)
     cifar, device = data.load(chosen.data), training.device()
     torch.manual_seed(chosen.seed)
-    model = trained.build(name).to(device)
+    model = networks.build(name).to(device)
     how = {"seed": chosen.seed, "device": device, "images": recipe.images}
     train = cifar.batches("train", recipe.batch_size, augment=True, **how)
     validation = cifar.batches("validation", 512, device=device)
@@ -104,8 +104,8 @@ def run(chosen: argparse.Namespace) -> int:
     details = {"data": cifar.name, "recipe": asdict(recipe), "seed": chosen.seed}
     details["validation_accuracy"] = history.epochs[-1].validation_accuracy
     if chosen.save:
-        trained.save_trained(model, name, details, chosen.save)
-        print(f"The weights are in {chosen.save}: trained.load_trained({name!r}, {chosen.save!r})")
+        networks.save_trained(model, name, details, chosen.save)
+        print(f"The weights are in {chosen.save}: networks.load_trained({name!r}, {chosen.save!r})")
     if chosen.test:
         result = training.evaluate(model, cifar.batches("test", 512, device=device))
         print(f"{cifar.name}: {result.accuracy:.2%} of {result.images:,} test pictures are right")

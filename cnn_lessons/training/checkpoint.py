@@ -5,7 +5,6 @@ One file in the safetensors format: tensors, and in its header a JSON record. It
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from textwrap import shorten
 
@@ -13,6 +12,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
+
+from cnn_lessons.files import write_whole
 
 
 class CheckpointError(ValueError):
@@ -24,32 +25,6 @@ def write(path: str | Path, tensors: dict[str, Tensor], record: dict) -> None:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     record = record | {"sha256": _sha256(tensors)}
     write_whole(path, save(tensors, {"record": json.dumps(record)}))
-
-
-def write_whole(path: str | Path, content: bytes) -> None:
-    """Write a file in place of what was there.
-
-    The new file is written beside the old one, is on the disk before it takes its name, and takes
-    it in one step: whatever happens, and whenever, `path` is the whole old file or the whole new
-    one. Raises OSError where it cannot be written; the old file is then still there.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    try:
-        with open(part, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    if os.name == "posix":  # the new name, too, must outlive a power cut
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def read(path: str | Path) -> tuple[dict[str, Tensor], dict]:

@@ -8,27 +8,34 @@ convolutions blue, pools green, linear layers orange. Boxes and arrows carry nam
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 from math import ceil
 from typing import NamedTuple
 
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.path import Path
 from matplotlib.transforms import Bbox
-from torch import Tensor, nn
 
-from cnn_lessons import shapes
 from cnn_lessons.models import VGG, BasicBlock, Bottleneck, ResNet, vgg
-from cnn_lessons.plots import BLUE, GREY, ORANGE
-from cnn_lessons.shapes import Record, Row
+from cnn_lessons.models.googlenet import NaiveInception
+from cnn_lessons.see.colours import (
+    BLUE,
+    CONVOLUTION,
+    GREY,
+    INPUT,
+    LINEAR,
+    ORANGE,
+    OTHER,
+    POOL,
+    STAGES,
+)
+from cnn_lessons.shapes import Record, Row, on_meta
 
 WIDTH, SMALL, LETTER = 10, 8, 0.073  # inches, points, and inches of a wide letter of that size
-INPUT, CONVOLUTION, POOL, LINEAR, OTHER = "#DDDDDD", "#CFE3F1", "#CDEBE1", "#FBE5B8", "white"
 
 
 def _canvas(width: float, height: float, title: str) -> Axes:
@@ -234,12 +241,6 @@ def _table(rows: list[list[str]], widths: Sequence[float], title: str, bold=(), 
         ax.plot((x, x), (0, tops[-1]), color=GREY, linewidth=0.4, zorder=0)
     ax.middles = [(a + b) / 2 for a, b in pairwise(tops)]
     return ax
-
-
-def on_meta(build: Callable[[], nn.Module], size: tuple[int, int, int]) -> Record:
-    """The record of a network that gets no memory for its weights."""
-    with torch.device("meta"):
-        return shapes.record(build(), size)
 
 
 def vgg_table(
@@ -606,24 +607,6 @@ def _straight(a: Bbox, b: Bbox, joins: bool) -> list[tuple[float, float]]:
     return [(side, a.y1 - 0.05), (middles[0], a.y1 - 0.05), (middles[0], b.y0)]
 
 
-class NaiveInception(nn.Module):
-    """The module of GoogLeNet's Figure 2a: without reductions, and without a projection.
-
-    Input (N, in_channels, H, W), output (N, ch1x1 + ch3x3 + ch5x5 + in_channels, H, W).
-    """
-
-    def __init__(self, in_channels: int, ch1x1: int, ch3x3: int, ch5x5: int):
-        super().__init__()
-        self.conv1x1 = nn.Conv2d(in_channels, ch1x1, kernel_size=1)
-        self.conv3x3 = nn.Conv2d(in_channels, ch3x3, kernel_size=3, padding=1)
-        self.conv5x5 = nn.Conv2d(in_channels, ch5x5, kernel_size=5, padding=2)
-        self.pool = nn.MaxPool2d(3, stride=1, padding=1)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        branches = (self.conv1x1, self.conv3x3, self.conv5x5, self.pool)
-        return torch.cat([branch(maps) for branch in branches], dim=1)
-
-
 def inception(record: Record, title: str = "") -> Figure:
     """Figure 2 of GoogLeNet: an Inception module, right, and the naive one it replaces, left.
 
@@ -762,10 +745,6 @@ def _block_shortcut(ax: Axes, x: float, end: float, record: Record, short: Short
     _arrow(ax, route, f"shortcut-{short.join}", linestyle=dashes, linewidth=1.2)
     face, edge = (CONVOLUTION if steps else OTHER), (0 if short.identity else 0.7)
     _box(ax, right, middle, (_width(words), 0.34), words, facecolor=face, linewidth=edge)
-
-
-# The colours of the stages of a chain: a stage is what has maps of one size.
-STAGES = ("#CFE3F1", "#FBE5B8", "#CDEBE1", "#F3D3C7", "#E2D6EE", "#E8E8E8")
 
 
 def chain(*records: Record, title: str = "") -> Figure:

@@ -9,9 +9,10 @@ from functools import partial
 import pytest
 import torch
 
-from cnn_lessons import checkpoint, data, trained, training
-from cnn_lessons.checkpoint import CheckpointError
+from cnn_lessons import data, networks, training
 from cnn_lessons.models import VGG, GoogLeNetCIFAR
+from cnn_lessons.training import checkpoint
+from cnn_lessons.training.checkpoint import CheckpointError
 
 DETAILS = {"data": "shapes", "accuracy": 0.5}
 
@@ -19,14 +20,14 @@ DETAILS = {"data": "shapes", "accuracy": 0.5}
 @pytest.fixture
 def saved(tmp_path):
     torch.manual_seed(0)
-    return trained.save_trained(trained.build("LeNet5"), "LeNet5", DETAILS, tmp_path).eval()
+    return networks.save_trained(networks.build("LeNet5"), "LeNet5", DETAILS, tmp_path).eval()
 
 
 def test_every_network_has_its_recipes_and_its_input():
-    assert list(trained.NETWORKS) == list(training.RECIPES)
-    for name in trained.NETWORKS:
+    assert list(networks.NETWORKS) == list(training.RECIPES)
+    for name in networks.NETWORKS:
         with torch.device("meta"):
-            assert trained.build(name.upper())(torch.empty(2, 3, 32, 32)).shape == (2, 10)
+            assert networks.build(name.upper())(torch.empty(2, 3, 32, 32)).shape == (2, 10)
 
 
 DEAD = {"VGG16Plain": partial(VGG, "D", 10, 32), "GoogLeNetCIFAR": GoogLeNetCIFAR}
@@ -40,97 +41,97 @@ def test_logits_depend_on_the_picture_with_our_start_and_not_with_pytorchs(name,
         with torch.inference_mode():
             return float(build().eval()(torch.randn(4, 3, 32, 32)).std(dim=0).mean())
 
-    assert spread(partial(trained.build, name)) > 0.05
+    assert spread(partial(networks.build, name)) > 0.05
     assert spread(DEAD[name]) < 1e-3
 
 
 def test_googlenet_learns_a_few_pictures_by_heart_with_its_recipe():
     torch.manual_seed(0)
-    batch = data.shapes(train=40, test=10).batches("train", 16, images=16)
+    batch = data.generate(train=40, test=10).batches("train", 16, images=16)
     recipe = replace(training.RECIPES["GoogLeNetCIFAR"]["test"], epochs=25, warmup=0.5)
-    history = training.fit(trained.build("GoogLeNetCIFAR"), batch, batch, recipe, progress=False)
+    history = training.fit(networks.build("GoogLeNetCIFAR"), batch, batch, recipe, progress=False)
     assert history.epochs[-1].train_loss < 1.0
 
 
 def test_what_was_saved_is_loaded_in_half_the_memory(saved, tmp_path):
-    model = trained.load_trained("lenet5", tmp_path)
+    model = networks.load_trained("lenet5", tmp_path)
     images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     assert torch.equal(model(images), saved(images)) and not model.training
     bytes_of_weights = 2 * sum(p.numel() for p in model.parameters())
     assert (tmp_path / "LeNet5.safetensors").stat().st_size < bytes_of_weights + 2_000
-    assert trained.card("LeNet5", tmp_path)["accuracy"] == 0.5
+    assert networks.card("LeNet5", tmp_path)["accuracy"] == 0.5
 
 
 def test_batch_norm_counters_are_kept(tmp_path):
-    model = trained.build("ResNetCIFAR20")
+    model = networks.build("ResNetCIFAR20")
     model(torch.randn(4, 3, 32, 32))
-    trained.save_trained(model, "ResNetCIFAR20", DETAILS, tmp_path)
-    assert int(trained.load_trained("ResNetCIFAR20", tmp_path).bn1.num_batches_tracked) == 1
+    networks.save_trained(model, "ResNetCIFAR20", DETAILS, tmp_path)
+    assert int(networks.load_trained("ResNetCIFAR20", tmp_path).bn1.num_batches_tracked) == 1
 
 
 def test_another_file_than_the_one_of_the_card_is_refused(saved, tmp_path):
     path = tmp_path / "LeNet5.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\x01")
     with pytest.raises(CheckpointError, match="not the file of its card"):
-        trained.load_trained("LeNet5", tmp_path)
+        networks.load_trained("LeNet5", tmp_path)
     path.unlink()
     with pytest.raises(CheckpointError, match="is missing"):
-        trained.load_trained("LeNet5", tmp_path)
+        networks.load_trained("LeNet5", tmp_path)
 
 
 def test_weights_of_other_shapes_are_refused(tmp_path):
-    name = next(iter(trained.build("LeNet5").state_dict()))
-    wrong = trained.build("LeNet5").state_dict() | {name: torch.zeros(1)}
+    name = next(iter(networks.build("LeNet5").state_dict()))
+    wrong = networks.build("LeNet5").state_dict() | {name: torch.zeros(1)}
     path = tmp_path / "LeNet5.safetensors"
     checkpoint.write(path, wrong, {})
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     path.with_suffix(".json").write_text(json.dumps({"sha256": sha256}))
     with pytest.raises(CheckpointError, match=rf"{name} is \(1,\) there, \(6, 3, 5, 5\) here"):
-        trained.load_trained("LeNet5", tmp_path)
+        networks.load_trained("LeNet5", tmp_path)
 
 
 def test_names_and_missing_weights_are_told(saved, tmp_path):
     with pytest.raises(ValueError, match=r"one of LeNet5, .*; got 'lenet'"):
-        trained.build("lenet")
+        networks.build("lenet")
     with pytest.raises(ValueError, match=r"no trained weights of VGG16 in .*; there: LeNet5"):
-        trained.load_trained("VGG16", tmp_path)
+        networks.load_trained("VGG16", tmp_path)
 
 
 def test_weights_too_large_for_half_precision_are_not_written(tmp_path):
-    model = trained.build("LeNet5")
+    model = networks.build("LeNet5")
     next(model.parameters()).data.fill_(1e6)
     with pytest.raises(ValueError, match="do not fit into half precision"):
-        trained.save_trained(model, "LeNet5", DETAILS, tmp_path)
+        networks.save_trained(model, "LeNet5", DETAILS, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_results_are_read_in_the_order_of_the_networks(tmp_path):
-    assert trained.results(tmp_path) == {}
+    assert networks.results(tmp_path) == {}
     for name in ("VGG16", "LeNet5", "Other"):
         (tmp_path / f"{name}.json").write_text(json.dumps({"network": name}))
-    found = trained.results(tmp_path)
+    found = networks.results(tmp_path)
     assert list(found) == ["LeNet5", "VGG16"]
     assert all(record["network"] == name for name, record in found.items())
 
 
 def cards():
-    return [path.stem for path in sorted(trained.WEIGHTS.glob("*.json"))]
+    return [path.stem for path in sorted(networks.WEIGHTS.glob("*.json"))]
 
 
 def test_the_stored_weights_are_few_and_small():
-    assert "LeNet5" in cards() and set(cards()) <= set(trained.NETWORKS)
-    assert sum(path.stat().st_size for path in trained.WEIGHTS.iterdir()) < 15e6
+    assert "LeNet5" in cards() and set(cards()) <= set(networks.NETWORKS)
+    assert sum(path.stat().st_size for path in networks.WEIGHTS.iterdir()) < 15e6
 
 
 @pytest.mark.parametrize("name", cards())
 def test_the_card_of_stored_weights_says_how_they_were_made(name):
-    card = trained.card(name)
+    card = networks.card(name)
     assert card["network"] == name and 0.6 < card["accuracy"] < 1
     assert training.Recipe(**card["recipe"]).epochs == card["epochs"]
     assert {"data", "images", "seed", "machine", "versions", "processor_seconds"} <= set(card)
-    assert card["recipe"] == trained.results()[name]["recipe"]
+    assert card["recipe"] == networks.results()[name]["recipe"]
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    assert trained.load_trained(name)(images).isfinite().all()
+    assert networks.load_trained(name)(images).isfinite().all()
 
 
 @pytest.mark.skipif(
@@ -140,7 +141,7 @@ def test_the_card_of_stored_weights_says_how_they_were_made(name):
 @pytest.mark.parametrize("name", cards())
 def test_the_stored_weights_reach_what_their_card_says(name):
     cifar = data.load(os.environ["CNN_LESSONS_DATA"])
-    if cifar.name != trained.card(name)["data"]:
-        pytest.skip(f"the card is for {trained.card(name)['data']}, this is {cifar.name}")
-    result = training.evaluate(trained.load_trained(name), cifar.batches("test", 500))
-    assert result.accuracy == pytest.approx(trained.card(name)["accuracy"], abs=0.0005)
+    if cifar.name != networks.card(name)["data"]:
+        pytest.skip(f"the card is for {networks.card(name)['data']}, this is {cifar.name}")
+    result = training.evaluate(networks.load_trained(name), cifar.batches("test", 500))
+    assert result.accuracy == pytest.approx(networks.card(name)["accuracy"], abs=0.0005)

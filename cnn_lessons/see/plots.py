@@ -23,16 +23,20 @@ from matplotlib.transforms import Bbox
 from torch import Tensor
 from torch.nn import functional as F
 
-from cnn_lessons.inside import LayerStatistics, principal_axes
+from cnn_lessons.see.colours import (
+    ACTIVATIONS,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    SCORES,
+    SKY,
+    STYLES,
+    WEIGHTS,
+)
+from cnn_lessons.see.probes import LayerStatistics, principal_axes
 from cnn_lessons.shapes import Record, live_taps
-from cnn_lessons.training import History
-
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#8C8C8C"
-PINK, SKY, RED, BROWN, VIOLET = "#CC79A7", "#56B4E9", "#D55E00", "#6B4226", "#5D3A9B"
-ACTIVATIONS, WEIGHTS, SCORES = "RdBu_r", "BrBG", ORANGE
-# What stands beside others has a colour and a marker of its own, for ten lines or classes.
-COLOURS = (BLUE, ORANGE, GREEN, PINK, "black", SKY, RED, GREY, BROWN, VIOLET)
-STYLES = list(zip(COLOURS, "os^DvPX<>*"))
+from cnn_lessons.training import History, confusion_matrix
 
 
 def show(figure: Figure, text: str) -> None:
@@ -165,12 +169,6 @@ def confusion(
     ax.set_ylabel("true class")
     ax.set_title(title, fontsize=10)
     return ax.figure
-
-
-def confusion_matrix(labels: Tensor, predicted: Tensor, num_classes: int) -> Tensor:
-    """Counts (num_classes, num_classes), int64: entry [t, p] is how often true t was called p."""
-    pairs = labels * num_classes + predicted
-    return torch.bincount(pairs, minlength=num_classes**2).view(num_classes, num_classes)
 
 
 def worst_mistakes(
@@ -455,7 +453,7 @@ def by_depth(statistics: dict[str, Sequence[LayerStatistics]], title: str = "") 
 def occlusion(image: Tensor, falls: dict[str, Tensor], title: str = "") -> Figure:
     """A picture, uint8 (3, H, W), and by name how far a probability falls when a part is covered.
 
-    Falls are (rows, columns), -1 to 1, as `inside.occlusion` measures them, all on one scale.
+    Falls are (rows, columns), -1 to 1, as `probes.occlusion` measures them, all on one scale.
     """
     largest = max(0.01, *(float(fall.abs().max()) for fall in falls.values()))
     colours = colormaps[ACTIVATIONS](torch.linspace(0, 1, 257).numpy())
@@ -469,7 +467,7 @@ def occlusion(image: Tensor, falls: dict[str, Tensor], title: str = "") -> Figur
 def grad_cam(image: Tensor, heats: dict[str, Tensor], title: str = "") -> Figure:
     """A picture, uint8 (3, H, W), and by name what in it speaks for a class, in orange.
 
-    Heats are (h, w), as `inside.grad_cam` measures them, each divided by its largest value; they
+    Heats are (h, w), as `probes.grad_cam` measures them, each divided by its largest value; they
     are stretched over the whole picture, whatever the layer's padding was.
     """
     shares = {name: heat / heat.max().clamp(min=1e-30) for name, heat in heats.items()}

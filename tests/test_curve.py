@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from cnn_lessons import live
+from cnn_lessons.see import curve
 from cnn_lessons.training import Epoch, History
 
 
@@ -15,13 +15,13 @@ def history(epochs):
 @pytest.fixture
 def shown(monkeypatch):
     found = []
-    monkeypatch.setattr(live, "display", found.append)
+    monkeypatch.setattr(curve, "display", found.append)
     return found
 
 
 def test_one_widget_is_shown_once_and_drawn_anew_each_epoch(monkeypatch, shown):
     monkeypatch.setenv("CNN_LESSONS_PROFILE", "cpu")
-    draw = live.curve("LeNet-5")
+    draw = curve.curve("LeNet-5")
     (place,) = shown
     draw(history([1]))
     first = place.value
@@ -34,5 +34,5 @@ def test_one_widget_is_shown_once_and_drawn_anew_each_epoch(monkeypatch, shown):
 
 def test_the_test_profile_shows_nothing(monkeypatch, shown):
     monkeypatch.setenv("CNN_LESSONS_PROFILE", "test")
-    live.curve()(history([1]))
+    curve.curve()(history([1]))
     assert shown == []

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from cnn_lessons import checkpoint
+from cnn_lessons.files import write_whole
 from cnn_lessons.models import (
     VGG,
     AlexNetCIFAR,
@@ -24,6 +24,7 @@ from cnn_lessons.models import (
     ResNetCIFAR,
     vgg,
 )
+from cnn_lessons.training import checkpoint
 
 WEIGHTS = Path(__file__).parent / "weights"
 # Where `python -m benchmarks.results` writes; an installed package has them beside its modules.
@@ -92,7 +93,7 @@ def save_trained(
     checkpoint.write(path, round_to_half(model), {"network": name})
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     text = json.dumps({"network": name} | details | {"sha256": sha256}, indent=2)
-    checkpoint.write_whole(path.with_suffix(".json"), f"{text}\n".encode())
+    write_whole(path.with_suffix(".json"), f"{text}\n".encode())
     return model
 
 

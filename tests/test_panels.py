@@ -4,10 +4,10 @@ import ipywidgets as W
 import pytest
 from IPython.core.formatters import DisplayFormatter
 
-from cnn_lessons import svg, widgets
+from cnn_lessons.see import panels, svg
 
 
-class TwoSentences(widgets.Panel):
+class TwoSentences(panels.Panel):
     def static_html(self):
         return "<p>One.</p>"
 
@@ -21,28 +21,28 @@ def square(side, colour="grey"):
     area = str(side * side)
     shape = svg.drawing(9, 9, f"a {colour} square", svg.rect(0, 0, side, side, colour))
     table = [("side", "area"), (str(side), area)]
-    return widgets.View(f"A {colour} square of {area}.", shape, table, {"area": side * side})
+    return panels.View(f"A {colour} square of {area}.", shape, table, {"area": side * side})
 
 
 def explorer():
     colours = {"grey": "light & grey", "red": "red"}
     controls = {
-        "side": widgets.number("Side", 2, 1, 5),
-        "colour": widgets.choice("Colour", colours, "grey"),
+        "side": panels.number("Side", 2, 1, 5),
+        "colour": panels.choice("Colour", colours, "grey"),
     }
-    return widgets.Explorer(square, controls)
+    return panels.Explorer(square, controls)
 
 
 def test_a_panel_is_shown_as_widget_and_stored_as_html_and_text():
     panel = TwoSentences([W.IntText()])
     data, _ = DisplayFormatter().format(panel)
-    assert data.pop(widgets.VIEW)["model_id"] == panel.model_id
+    assert data.pop(panels.VIEW)["model_id"] == panel.model_id
     assert data == {"text/html": "<p>One.</p>", "text/plain": "One."}
 
 
 def test_a_panel_without_a_static_view_says_so():
     with pytest.raises(NotImplementedError):
-        widgets.Panel()._repr_mimebundle_()
+        panels.Panel()._repr_mimebundle_()
 
 
 def test_an_explorer_shows_what_its_controls_say():
@@ -89,7 +89,7 @@ def test_the_static_view_is_the_state_at_the_start():
 
 def test_a_wrong_value_at_the_start_is_named():
     with pytest.raises(ValueError, match=r"side must be a whole number of at least 1; got 0"):
-        widgets.number("Side", 0, 1, 5)
+        panels.number("Side", 0, 1, 5)
     with pytest.raises(ValueError, match=r"colour must be one of grey, red; got 'blue'"):
-        widgets.choice("Colour", {"grey": "", "red": ""}, "blue")
-    assert widgets.number("Side", 9, 1, 5).max == 9
+        panels.choice("Colour", {"grey": "", "red": ""}, "blue")
+    assert panels.number("Side", 9, 1, 5).max == 9

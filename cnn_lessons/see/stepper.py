@@ -19,9 +19,9 @@ from matplotlib import colormaps
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cnn_lessons import plots, svg
+from cnn_lessons.see import colours, plots, svg
+from cnn_lessons.see.panels import Panel
 from cnn_lessons.shapes import Record, Row, record
-from cnn_lessons.widgets import Panel
 
 MOST_MAPS, MOST_NUMBERS, MOST_KERNELS, MOST_CLASSES = 64, 4096, 16, 10
 LARGEST_MAP, SMALLEST_TILE = 48, 24  # pixels in a mosaic; larger maps are averaged down
@@ -253,7 +253,7 @@ def _tiled(tiles: np.ndarray, gap: int) -> np.ndarray:
     return grid[: grid.shape[0] - gap, : grid.shape[1] - gap]
 
 
-def _colours(values: Tensor, largest: Tensor, name: str = plots.ACTIVATIONS) -> np.ndarray:
+def _colours(values: Tensor, largest: Tensor, name: str = colours.ACTIVATIONS) -> np.ndarray:
     """Red above 0 and blue below for activations, green and brown for weights."""
     share = (values / largest.clamp(min=1e-12) / 2 + 0.5).nan_to_num(0.5)
     return colormaps[name](share.clamp(0, 1).numpy(), bytes=True)[..., :3]
@@ -268,7 +268,7 @@ def _kernel(model: nn.Module, row: Row, channel: int) -> np.ndarray | None:
     if weight is None or weight.dim() != 4 or channel >= len(weight):
         return None
     weight = weight[channel].detach().float().cpu()
-    return _tiled(_colours(weight[:MOST_KERNELS], weight.abs().max(), plots.WEIGHTS), gap=1)
+    return _tiled(_colours(weight[:MOST_KERNELS], weight.abs().max(), colours.WEIGHTS), gap=1)
 
 
 def _with_view(picture: np.ndarray, row: Row) -> np.ndarray:
@@ -552,7 +552,7 @@ def _scores_html(shown: Step) -> str:
     rows = "".join(
         f'<tr><td style="text-align: left">{html.escape(name)}</td>'
         f"<td>{round(logit, 2) + 0:.2f}</td><td>{probability:.1%}</td>"
-        f'<td style="text-align: left"><div style="background: {plots.SCORES}; height: 10px; '
+        f'<td style="text-align: left"><div style="background: {colours.SCORES}; height: 10px; '
         f'width: {160 * probability:.0f}px"></div></td></tr>'
         for name, logit, probability in shown.scores
     )

@@ -1,0 +1,3 @@
+"""What a learner looks at and touches."""
+
+from .stepper import Stepper
