@@ -21,13 +21,13 @@ from cnn_lessons.files import write_whole
 IMAGES = {"LeNet5": 25_600, "VGG16": 640, "VGG16Plain": 640}
 
 
-def options(description: str, networks: tuple[str, ...] = ()) -> argparse.ArgumentParser:
+def options(description: str, names: tuple[str, ...] = ()) -> argparse.ArgumentParser:
     """--quick and --folder for all; --networks for those that measure several."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="seconds, on generated pictures")
     parser.add_argument("--folder", type=Path, help="write what is measured there, as JSON")
-    if networks:
-        choice = {"nargs": "+", "type": networks.full_name, "default": list(networks)}
+    if names:
+        choice = {"nargs": "+", "type": networks.full_name, "default": list(names)}
         parser.add_argument("--networks", help=f"of {', '.join(networks.NETWORKS)}", **choice)
     return parser
 

@@ -603,7 +603,7 @@ def test_auxiliary_heads_need_to_be_there_and_224_pixels():
 
 def test_models_stay_small_and_import_nothing_of_ours():
     files = list(MODELS.glob("*.py"))
-    assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files) < 900
+    assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files) < 1000
     for file in files:
         if file.name != "__init__.py":
             assert not re.search(r"^\s*(from \.|.*cnn_lessons)", file.read_text("utf-8"), re.M), (

@@ -3,11 +3,5 @@
 from .alexnet import AlexNet, AlexNetCIFAR, AlexNetHalf
 from .googlenet import GoogLeNet, GoogLeNetCIFAR, Inception
 from .lenet import LeNet5, LeNet5Original
-from .resnet import ArticleResNet, BasicBlock, Bottleneck, ResNet, ResNetCIFAR
+from .resnet import ArticleResNet, BasicBlock, Bottleneck, ResNet, ResNetCIFAR, three_stages
 from .vgg import VGG
-
-# fmt: off
-__all__ = [
-    "VGG", "AlexNet", "AlexNetCIFAR", "AlexNetHalf", "ArticleResNet", "BasicBlock", "Bottleneck",
-    "GoogLeNet", "GoogLeNetCIFAR", "Inception", "LeNet5", "LeNet5Original", "ResNet", "ResNetCIFAR",
-]
