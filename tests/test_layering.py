@@ -14,7 +14,7 @@ FLOORS = (
         "models": "weights",
         "shapes": "fields rows recorder compare",
         "data": "batches generated archive",
-        "training": "history recipes muon checkpoint measure loop",
+        "training": "history statistics recipes muon checkpoint measure loop",
     },
     {
         "networks": "",
