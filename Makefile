@@ -6,26 +6,29 @@
 PYTHON ?= python3
 RUN = .venv/bin/python
 LAB_ARGS ?=
+WORKERS ?= 2
 ROOT_ARGS = $(if $(filter 0,$(shell id -u)),--allow-root)
 
-lessons: .venv/installed
+lessons: .venv/for-lessons
 	$(RUN) -m jupyterlab --notebook-dir=notebooks $(ROOT_ARGS) $(LAB_ARGS)
 
-test: .venv/installed
+test: .venv/for-test
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	$(RUN) -m pytest
+	$(RUN) -m mypy
+	$(RUN) -m pytest --numprocesses=$(WORKERS) --dist=loadfile
 
-test-browser: .venv/installed
-	$(RUN) -m pip install --quiet --editable ".[browser]"
+test-browser: .venv/for-browser
 	$(RUN) -m pytest tests/test_browser.py
 
-notebooks: .venv/installed
+notebooks: .venv/for-test
 	CNN_LESSONS_PROFILE=cpu $(RUN) -m tests.store_notebooks
 
-.venv/installed: requirements.txt pyproject.toml
+.venv/for-test: EXTRAS = [test]
+.venv/for-browser: EXTRAS = [test,browser]
+.venv/for-lessons .venv/for-test .venv/for-browser: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(RUN) -m pip install --editable .
-	touch $@
+	$(RUN) -m pip install --editable ".$(EXTRAS)"
+	touch .venv/for-lessons $@
 
 .PHONY: lessons test test-browser notebooks

@@ -1,6 +1,10 @@
-"""Test settings that must be in place before a notebook's kernel starts."""
+"""Test settings that must be in place before PyTorch is imported or a notebook's kernel starts."""
 
 import os
 
 # Seconds instead of minutes, generated pictures, no network: see "Profiles" in the README.
 os.environ.setdefault("CNN_LESSONS_PROFILE", "test")
+# Threads that wait for one another make a busy machine many times as slow.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+pytest_plugins = ["tests.answers"]

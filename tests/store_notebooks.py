@@ -26,20 +26,25 @@ METADATA = {
 }
 
 
+def lessons(folder: Path = NOTEBOOKS) -> list[Path]:
+    """The finished lessons, then the drafts: run like them, but not yet measured by length."""
+    return sorted(folder.glob("*.ipynb")) + sorted(folder.glob("drafts/*.ipynb"))
+
+
 def repository_address() -> str:
     """The address in pyproject.toml, the only place where it is kept."""
     text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
     return re.search(r'^Repository = "(.+)"$', text, re.MULTILINE).group(1)
 
 
-def execute(notebook: nbformat.NotebookNode) -> None:
+def execute(notebook: nbformat.NotebookNode, folder: Path) -> None:
     client = NotebookClient(
         notebook,
         timeout=600,
         kernel_name="python3",
         store_widget_state=False,
         record_timing=False,
-        resources={"metadata": {"path": str(NOTEBOOKS)}},
+        resources={"metadata": {"path": str(folder)}},
     )
     client.execute()
 
@@ -73,13 +78,13 @@ def main(paths: list[Path]) -> None:
     for path in paths:
         print(f"{path.name} ...", flush=True)
         notebook = nbformat.read(path, as_version=4)
-        execute(notebook)
+        execute(notebook, path.parent)
         outputs = str([cell.get("outputs") for cell in notebook.cells])
         if "not CIFAR-10" in outputs:
             sys.exit(f"{path.name}: there was no CIFAR-10, so nothing was stored")
-        tidy(notebook, path.name)
+        tidy(notebook, path.resolve().relative_to(NOTEBOOKS).as_posix())
         write_whole(path, (nbformat.writes(notebook) + "\n").encode())
 
 
 if __name__ == "__main__":
-    main([Path(name) for name in sys.argv[1:]] or sorted(NOTEBOOKS.glob("*.ipynb")))
+    main([Path(name) for name in sys.argv[1:]] or lessons())
