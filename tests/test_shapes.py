@@ -11,8 +11,8 @@ import torchinfo
 import torchvision
 from torch import nn
 
-from cnn_lessons.models import GoogLeNet, LeNet5, LeNet5Original, ResNetCIFAR
-from cnn_lessons.shapes import ShapeError, compare, live_taps, record
+from cnn_lessons.models import GoogLeNet, LeNet5, LeNet5Original
+from cnn_lessons.shapes import ShapeError, live_taps, record
 
 
 def small_network(**options):
@@ -188,7 +188,7 @@ def test_the_html_table_has_a_row_a_step_and_escapes_names():
     table = record(small_network(), (3, 8, 8))
     page = table._repr_html_()
     assert page.count("<tr>") == len(table) + 2 and "<style" not in page
-    assert "[N, 4, 6, 6]" in page
+    assert "[N,&nbsp;4,&nbsp;6,&nbsp;6]" in page
 
 
 # --- networks from elsewhere --------------------------------------------------------------------
@@ -406,7 +406,7 @@ def test_a_row_without_a_window_has_no_taps():
         live_taps(record(nn.ReLU(), (3, 4, 4))[0])
 
 
-# --- folding, exports, comparison ---------------------------------------------------------------
+# --- folding, exports ---------------------------------------------------------------------------
 
 
 def test_a_folded_record_has_the_same_totals_and_opens_to_its_steps():
@@ -441,27 +441,8 @@ def test_an_unknown_block_is_refused_with_the_known_ones():
 def test_rows_can_be_exported_as_json():
     rows = json.loads(json.dumps(record(LeNet5(), (3, 32, 32)).to_dicts()))
     assert rows[2]["name"] == "features.c3" and rows[2]["kernel"] == [5, 5]
-    assert rows[2]["receptive_field"] == [14, 14] and rows[2]["receptive_centre"] == [6.5, 6.5]
+    assert rows[2]["receptive_field"] == [14, 14] and rows[2]["field"] == [[0, 13, 2]] * 2
     assert rows[2]["memory"] == 16 * 10 * 10 * 4 and rows[4]["kernel"] is None
-
-
-def test_networks_stand_side_by_side_where_their_maps_are_equal():
-    records = {
-        "LeNet-5": record(LeNet5(), (3, 32, 32)),
-        "ResNet-20": record(ResNetCIFAR(20), (3, 32, 32)).fold(),
-    }
-    table = compare(records)
-    lines = {line[0]: line[1:] for line in table.lines}
-    assert lines["28×28"] == ("Conv2d 5×5, 6", "")
-    assert lines["16×16"] == ("", "3 × BasicBlock, 32")
-    assert lines["layers with weights"] == ("5", "20")
-    assert lines["parameters"] == ("62,006", "269,722")
-    assert "ResNet-20" in str(table) and table._repr_html_().count("<tr>") == len(table.lines) + 1
-
-
-def test_a_comparison_needs_two():
-    with pytest.raises(ValueError, match="records must be two or more"):
-        compare({"LeNet-5": record(LeNet5(), (3, 32, 32))})
 
 
 # --- against torchinfo, and against mistakes ----------------------------------------------------
