@@ -4,6 +4,7 @@ import gc
 import json
 import weakref
 from functools import cache
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 
 from cnn_lessons.models import GoogLeNet, LeNet5, LeNet5Original
 from cnn_lessons.shapes import ShapeError, live_taps, record
+from cnn_lessons.table import width
 
 
 def small_network(**options):
@@ -189,6 +191,25 @@ def test_the_html_table_has_a_row_a_step_and_escapes_names():
     page = table._repr_html_()
     assert page.count("<tr>") == len(table) + 2 and "<style" not in page
     assert "[N,&nbsp;4,&nbsp;6,&nbsp;6]" in page
+
+
+def test_a_column_tells_of_dead_taps_only_where_there_are_some():
+    dead, alive = (record(nn.Conv2d(3, 4, 5, padding=2), (3, side, side)) for side in (2, 8))
+    assert str(alive).split("\n")[0].split()[-1] == "sees" and "live" not in alive._repr_html_()
+    # 3 of 5 rows and columns of the kernel ever meet one of the 2 x 2 pixels.
+    assert str(dead).split("\n")[2].split()[-1] == "36%"
+    assert "36%" in dead._repr_html_()
+
+
+@pytest.mark.parametrize("name", ["卷积层" * 30, "שכבה" * 30, "<b>" * 40])
+def test_a_layer_of_any_name_has_its_row(name):
+    model = nn.Sequential()
+    model.add_module(name, nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()))
+    table = record(model, (3, 8, 8))
+    assert max(map(width, str(table).splitlines())) <= 100
+    page = table._repr_html_().replace("&nbsp;", " ")
+    names = [row[0].text for row in ElementTree.fromstring(page).findall("tbody/tr")]
+    assert names == [f"{name}.0", f"{name}.1"]
 
 
 # --- networks from elsewhere --------------------------------------------------------------------

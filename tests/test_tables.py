@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from cnn_lessons.models import LeNet5, ResNetCIFAR, vgg
+from cnn_lessons.models import LeNet5, ResNetCIFAR
 from cnn_lessons.see import tables
 from cnn_lessons.shapes import Record, record
 from cnn_lessons.table import Table

@@ -16,11 +16,12 @@ SIZE = (3, 224, 224)  # of the papers' pictures
 
 
 def _window(row: Row) -> str:
-    """7×7/2: the kernel and, where it is not 1, the stride."""
+    """7×7/2 g2: the kernel and, where they are not 1, the stride and the groups."""
     if not row.window:
         return ""
     stride = short(row.window.stride)
-    return times(row.window.kernel) + (f"/{stride}" if stride != "1" else "")
+    extra = (f"/{stride}" if stride != "1" else "") + (f" g{row.groups}" if row.groups > 1 else "")
+    return times(row.window.kernel) + extra
 
 
 def _side(row: Row) -> str:
