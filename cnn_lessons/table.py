@@ -18,10 +18,8 @@ PLAIN = {
 NUMBER = re.compile(
     r"[-−*]?\.?\d|(nan|-?inf|[?—])?$"
 )  # how each cell of a column of numbers begins
-SIDES = {
-    True: ' style="text-align: left"',
-    False: ' align="right"',
-}  # as Jupyter and GitHub want it
+# Jupyter looks at the style alone, GitHub removes it and keeps the attribute.
+SIDES = {True: ' align="left" style="text-align: left"', False: ' align="right"'}
 
 
 def printable(text: str) -> str:

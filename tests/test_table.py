@@ -68,11 +68,11 @@ def test_as_html_it_says_what_each_cell_is_of():
     assert [each.text for each in table.findall("tfoot/tr/*")] == ["all", None, "1,024"]
 
 
-def test_without_styles_the_html_still_sets_numbers_to_the_right():
+def test_without_styles_the_html_still_sets_words_left_and_numbers_right():
     page = re.sub(' style="[^"]*"', "", COSTS._repr_html_())
     assert "style" not in page and "class=" not in page
     assert '<td align="right">1,000</td>' in page and '<th scope="col" align="right">costs' in page
-    assert "<td>one<br>and&nbsp;two</td>" in page
+    assert '<td align="left">one<br>and&nbsp;two</td>' in page
 
 
 def test_a_shape_stays_on_one_line_and_a_sentence_may_wrap():
