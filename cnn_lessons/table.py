@@ -13,11 +13,10 @@ from numbers import Integral, Real
 # What stands for our signs where the console has no letters for them: redirected on Windows, say.
 PLAIN = {
     "×": "x", "·": "*", "−": "-", "–": "-", "—": "-", "─": "-", "…": "...", "✓": "[ok]",
-    "✗": "[no]", "▶": ">", "→": "->", "√": "sqrt ", "²": "^2", "⁵": "^5", "⁹": "^9",
+    "✗": "[no]", "▶": ">", "→": "->", "≥": ">=", "√": "sqrt ", "²": "^2", "⁵": "^5", "⁹": "^9",
 }  # fmt: skip
-NUMBER = re.compile(
-    r"[-−*]?\.?\d|(nan|-?inf|[?—])?$"
-)  # how each cell of a column of numbers begins
+# How the cells of a column begin that is set to the right: a number, or why there is none.
+NUMBER = re.compile(r"(at least |[-−*≥])?\.?\d|(nan|-?inf|[?—]|not \w+)?$")
 # Jupyter looks at the style alone, GitHub removes it and keeps the attribute.
 SIDES = {True: ' align="left" style="text-align: left"', False: ' align="right"'}
 
@@ -56,7 +55,10 @@ class Table:
 
     @classmethod
     def of(cls, rows: Iterable[Mapping[str, object]], **settings) -> "Table":
-        """From rows of named values; a value that is None, or that a row has not, is left empty."""
+        """From rows of named values; what is None, or missing in a row, is left empty.
+
+        Numbers get their thousands and two decimals: give a year as a str.
+        """
         rows = list(rows)
         names = tuple(dict.fromkeys(name for row in rows for name in row)) or ("nothing yet",)
         lines = tuple(tuple(_cell(row.get(name)) for name in names) for row in rows)

@@ -126,6 +126,7 @@ def test_chinese_letters_fill_two_columns():
     ("cells", "right"),
     [
         (["1", "-2.5", "−3", ".5", "", "?", "—", "nan", "3×3 /2", "84 %"], True),
+        (["at least 1,234", "≥5", "not counted", "*7*"], True),
         (["1", "x"], False), (["[N, 3]"], False), (["*7*", "8"], True), (["nano"], False),
     ],
 )  # fmt: skip
