@@ -201,6 +201,12 @@ def test_a_column_tells_of_dead_taps_only_where_there_are_some():
     assert "36%" in dead._repr_html_()
 
 
+def test_the_table_shows_the_settings_of_a_window():
+    table = record(nn.Conv2d(4, 6, (3, 5), (2, 1), (1, 2), dilation=2, groups=2), (4, 9, 9))
+    cells = str(table).splitlines()[2].split("  ")
+    assert [cell.strip() for cell in cells if cell.strip()][2:5] == ["3×5 g2 d2", "2×1", "1×2"]
+
+
 @pytest.mark.parametrize("name", ["卷积层" * 30, "שכבה" * 30, "<b>" * 40])
 def test_a_layer_of_any_name_has_its_row(name):
     model = nn.Sequential()

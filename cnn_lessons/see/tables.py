@@ -33,14 +33,6 @@ def _layers(record: Record) -> str:
     return str(sum(step.weights > 0 for row in record for step in (row.inside or (row,))))
 
 
-def _parameters(record: Record) -> str:
-    return f"{record.parameters:,}"
-
-
-def _macs(record: Record) -> str:
-    return f"{record.macs:,}"
-
-
 # --- networks side by side ----------------------------------------------------------------------
 
 
@@ -60,7 +52,9 @@ def compare(records: Mapping[str, Record], title: str = "") -> Table:
         for size in sorted(sizes, key=lambda size: (prod(size), size), reverse=True)
     ]
     totals = {
-        "layers with weights": _layers, "parameters": _parameters, "MACs": _macs,
+        "layers with weights": _layers,
+        "parameters": lambda record: f"{record.parameters:,}",
+        "MACs": lambda record: f"{record.macs:,}",
         "outputs in kB": lambda record: f"{record.memory / 1000:,.0f}",
         "dead weights": lambda record: f"{record.dead:,}",
     }  # fmt: skip
@@ -103,9 +97,9 @@ def vgg_table(column: str = "D", title: str = "") -> Table:
     lines = [("layers with weights", *map(_layers, records)), *_vgg_blocks(records[0])]
     for fc in ("fc6", "fc7", "fc8"):
         lines.append((fc, *(f"FC-{each[f'classifier.{fc}'].output[1]}" for each in records)))
-    lines.append(("parameters", *map(_parameters, records)))
+    lines.append(("parameters", *(f"{each.parameters:,}" for each in records)))
     lines.append(("paper: parameters", *(f"{count} million" for count in PRINTED_VGG)))
-    lines.append(("MACs", *map(_macs, records)))
+    lines.append(("MACs", *(f"{each.macs:,}" for each in records)))
     heading = ("", *(f"▶ {name}" if name == column else name for name in vgg.TABLE_1))
     return Table(heading, tuple(lines), foot=3, title=title)
 
@@ -117,9 +111,7 @@ def _vgg_blocks(record: Record) -> list[tuple[str, ...]]:
         label = f"block {b}, {_side(record[f'features.conv{b}_1'])}"
         for layers in zip_longest(*blocks, fillvalue=""):
             cells = [each if type(each) is str else "conv{}-{}".format(*each) for each in layers]
-            new = [
-                f"*{cell}*" if cell not in ("", left) else cell for left, cell in pairwise(cells)
-            ]
+            new = [f"*{cell}*" if cell != left else cell for left, cell in pairwise(cells)]
             lines.append((label, cells[0], *new))
             label = ""
         lines.append((f"max pool, 2×2, stride 2: {_side(record[f'features.pool{b}'])}",))
@@ -196,10 +188,10 @@ def resnet_table(title: str = "") -> Table:
         lines.append((stage, _side(first[f"{stage}.0.conv2"]), *cells))
     lines += [
         (f"average pool: {_side(first['pool'])}, then fc {first['fc'].output[1]}, softmax",),
-        ("parameters", "", *map(_parameters, records)),
-        ("MACs", "", *map(_macs, records)),
+        ("parameters", "", *(f"{each.parameters:,}" for each in records)),
+        ("MACs", "", *(f"{each.macs:,}" for each in records)),
         ("paper: FLOPs", "", *(f"{printed} × 10⁹" for printed in PRINTED_RESNET.values())),
-        ("MACs, stride on 3×3", "", *map(_macs, today)),
+        ("MACs, stride on 3×3", "", *(f"{each.macs:,}" for each in today)),
     ]
     heading = ("layer", "output", *(f"{depth} layers" for depth in PRINTED_RESNET))
     return Table(heading, tuple(lines), foot=4, title=title)
