@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from cnn_lessons import data, networks
 from cnn_lessons.files import write_whole
+from cnn_lessons.table import Table
 
 # Pictures in one timing, for some seconds; the other networks take 3,840.
 IMAGES = {"LeNet5": 25_600, "VGG16": 640, "VGG16Plain": 640}
@@ -90,7 +91,7 @@ def speeds(
 def report(benchmark: str, rows: list[dict], chosen: argparse.Namespace) -> list[dict]:
     """Print the rows and the machine; with --folder, write them as JSON."""
     record = {"benchmark": benchmark, "rows": rows, **machine()}
-    print(table(rows), machine(), sep="\n")
+    print(Table.of(rows).markdown(), machine(), sep="\n")
     if chosen.folder:
         write_json(chosen.folder / f"{benchmark}.json", record)
     return rows
@@ -98,13 +99,6 @@ def report(benchmark: str, rows: list[dict], chosen: argparse.Namespace) -> list
 
 def write_json(path: Path, record: dict) -> None:
     write_whole(path, (json.dumps(record, indent=2) + "\n").encode())
-
-
-def table(rows: list[dict[str, object]]) -> str:
-    """Rows of the same columns as a Markdown table."""
-    lines = [list(rows[0]), ["---"] * len(rows[0])]
-    lines += [[f"{v:,.2f}" if isinstance(v, float) else str(v) for v in r.values()] for r in rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 class UsualSet(torchvision.datasets.CIFAR10):

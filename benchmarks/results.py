@@ -13,6 +13,7 @@ import torch
 
 from benchmarks import common
 from cnn_lessons import networks, training
+from cnn_lessons.table import Table
 
 
 def one(dataset, name: str, recipe: training.Recipe, seed: int, checkpoints: Path | None):
@@ -68,7 +69,7 @@ def main(arguments=None) -> list[dict]:
         if chosen.save:
             save(runs[0][0], record, dataset, chosen.weights)
         rows.append({key: record[key] for key in ("network", "accuracy", "epochs", "seconds")})
-    print(common.table(rows))
+    print(Table.of(rows).markdown())
     return rows
 
 

@@ -8,18 +8,18 @@ import re
 from functools import partial
 from pathlib import Path
 
-from benchmarks import common
 from benchmarks.starts import DEAD, STARTS
 from benchmarks.time_to_accuracy import MARKS
 from cnn_lessons import networks
 from cnn_lessons.files import write_whole
 from cnn_lessons.shapes import on_meta
+from cnn_lessons.table import Table
 from cnn_lessons.training.recipes import PRECISIONS, RECIPES
 
 README = Path(__file__).parents[1] / "README.md"
 
 
-def accuracies() -> str:
+def accuracies() -> list[dict]:
     """What each recipe reached on the test pictures, and what it cost."""
     rows = []
     for name, found in networks.results().items():
@@ -36,10 +36,10 @@ def accuracies() -> str:
         row |= {"epochs": f"{found['epochs']}{cut}", "precision": found["precision"]}
         row["minutes of one core"] = f"{found['processor_seconds'] / 60:.0f}"
         rows.append(row)
-    return common.table(rows)
+    return rows
 
 
-def speeds() -> str:
+def speeds() -> list[dict]:
     """Pictures a second of the usual loop and of ours, and our share of the compute limit."""
     loop, limit = (_rows(name) for name in ("training_loop", "compute_limit"))
     share = {(row["network"], row["precision"]): row["fit / limit"] for row in limit}
@@ -52,10 +52,10 @@ def speeds() -> str:
                 f" ({part:.2f} of the limit)" if part else ""
             )
         rows.append(row)
-    return common.table(rows)
+    return rows
 
 
-def starts() -> str:
+def starts() -> list[dict]:
     """The loss of GoogLeNet and plain VGG-16 after two epochs, by start: lowest to highest."""
     rows = []
     for name in DEAD:
@@ -67,12 +67,12 @@ def starts() -> str:
             losses = [seed[start] for seed in found if start in seed]
             row[start] = f"{min(losses):.2f} to {max(losses):.2f}" if losses else "not measured"
         rows.append(row)
-    return common.table(rows)
+    return rows
 
 
-def times() -> str:
+def times() -> list[dict]:
     """Seconds until each loop passed its mark, of the networks that were measured."""
-    return common.table([row for name in MARKS for row in _rows(f"time_to_accuracy_{name}")])
+    return [row for name in MARKS for row in _rows(f"time_to_accuracy_{name}")]
 
 
 def _rows(benchmark: str) -> list[dict]:
@@ -86,15 +86,16 @@ TABLES = {
     "speeds": speeds,
     "time": times,
     "starts": starts,
-    "tried": lambda: common.table(_rows("tried_LeNet5")),
+    "tried": lambda: _rows("tried_LeNet5"),
 }
 
 
 def filled(text: str) -> str:
     """The README's text with its tables made anew."""
-    for name, table in TABLES.items():
+    for name, rows in TABLES.items():
         place = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
-        text = place.sub(lambda found, t=table: f"{found[1]}{t()}\n{found[2]}", text)
+        made = Table.of(rows()).markdown()
+        text = place.sub(lambda found, made=made: f"{found[1]}{made}\n{found[2]}", text)
     return text
 
 

@@ -1,122 +1,142 @@
 """One kind of table for everything: as text for a console, as HTML for a notebook, as Markdown."""
 
 import html
+import re
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import zip_longest
+from numbers import Integral, Real
 
 # What stands for our signs where the console has no letters for them: redirected on Windows, say.
-PLAIN = str.maketrans({
-    "×": "x", "·": "*", "−": "-", "–": "-", "─": "-", "…": "...", "✓": "[ok]", "✗": "[no]",
-    "▶": ">", "●": "o", "│": "|", "├": "|", "┤": "|", "┼": "+", "╯": "'", "┴": "'", "²": "^2",
-})  # fmt: skip
+PLAIN = {
+    "×": "x", "·": "*", "−": "-", "–": "-", "—": "-", "─": "-", "…": "...", "✓": "[ok]",
+    "✗": "[no]", "▶": ">", "→": "->", "≥": ">=", "√": "sqrt ", "²": "^2", "⁵": "^5", "⁹": "^9",
+}  # fmt: skip
+# How the cells of a column begin that is set to the right: a number, or why there is none.
+NUMBER = re.compile(r"(at least |[-−*≥])?\.?\d|(nan|-?inf|[?—]|not \w+)?$")
+# Jupyter looks at the style alone, GitHub removes it and keeps the attribute.
+SIDES = {True: ' align="left" style="text-align: left"', False: ' align="right"'}
 
 
 def printable(text: str) -> str:
-    """The text with what the console can print: its own signs, or plain ones in their place."""
+    """The text as the console can print it: signs that it has not give way to plain ones."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    try:
-        text.encode(encoding)
-        return text
-    except UnicodeEncodeError:
-        return text.translate(PLAIN).encode(encoding, "replace").decode(encoding)
+    plain = {ord(sign): PLAIN[sign] for sign in PLAIN if not sign.encode(encoding, "ignore")}
+    return text.translate(plain).encode(encoding, "replace").decode(encoding)
+
+
+def width(text: str) -> int:
+    """The columns that a text fills on a console: a Chinese letter fills two."""
+    return len(text) + sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
 
 
 @dataclass(frozen=True)
 class Table:
     """A heading and lines of as many cells, all of them text; a cell may have several lines.
 
-    A line of one cell stands across the table. A line that is a `Table` belongs to the one before
-    it: in HTML it opens with a click on its `title`, as text it is left out. The columns in `left`
-    are set to the left, all others, numbers mostly, to the right. With `total` the last line is
-    set apart. `strong` holds cells (line, column) to be read first. `title` is the caption.
+    What is written *so* stands out. A line of one cell stands across the table. A line that is a
+    `Table` belongs to the one before it: in HTML it opens with a click on its `title`, elsewhere it
+    is left out. The last `foot` lines are set apart, as totals are. `title` is the caption. Raises
+    ValueError for a line that does not fit the heading.
     """
 
     heading: tuple[str, ...]
     lines: tuple["tuple[str, ...] | Table", ...]
-    left: tuple[int, ...] = (0,)
-    total: bool = False
+    foot: int = 0
     title: str = ""
-    strong: frozenset[tuple[int, int]] = frozenset()
+
+    def __post_init__(self):
+        for line in self.lines:
+            if not isinstance(line, Table) and len(line) not in (1, len(self.heading)):
+                raise ValueError(f"a line must have 1 or {len(self.heading)} cells; got {line}")
 
     @classmethod
     def of(cls, rows: Iterable[Mapping[str, object]], **settings) -> "Table":
-        """From rows with the same names: numbers get their thousands, and two decimals."""
+        """From rows of named values; what is None, or missing in a row, is left empty.
+
+        Numbers get their thousands and two decimals: give a year as a str.
+        """
         rows = list(rows)
-        heading = tuple(rows[0]) if rows else ()
-        return cls(heading, tuple(tuple(map(_cell, row.values())) for row in rows), **settings)
+        names = tuple(dict.fromkeys(name for row in rows for name in row)) or ("nothing yet",)
+        lines = tuple(tuple(_cell(row.get(name)) for name in names) for row in rows)
+        return cls(names, lines, **settings)
 
-    def __str__(self) -> str:
-        lines = [line for line in self.lines if not isinstance(line, Table)]
-        grid = [[cell.split("\n") for cell in line] for line in (self.heading, *lines)]
-        widths = [0] * len(self.heading)
-        for line in grid:
-            if len(line) == len(widths):
-                widths = [max(w, *map(len, cell)) for w, cell in zip(widths, line)]
+    def __repr__(self) -> str:
+        grid = [[cell.split("\n") for cell in line] for line in self._grid(printable)]
+        whole = [line for line in grid if len(line) == len(self.heading)]
+        widths = [max(width(part) for cell in column for part in cell) for column in zip(*whole)]
         head, *body = [self._text(line, widths) for line in grid]
-        rule = "─" * max(len(row) for text in (head, *body) for row in text.split("\n"))
-        if self.total:
-            body.insert(-1, rule)
-        title = [self.title] if self.title else []
-        return printable("\n".join([*title, head, rule, *body]))
+        rule = printable("─") * max(map(width, "\n".join([head, *body]).split("\n")))
+        if self.foot:
+            body.insert(-self.foot, rule)
+        return "\n".join([*filter(None, [printable(self.title)]), head, rule, *body])
 
-    __repr__ = __str__
+    def markdown(self) -> str:
+        """As Markdown writes it."""
+        heading, *lines = self._grid(lambda cell: _escape(cell).replace("|", "\\|"))
+        rule = ["---" if k in self._words else "---:" for k in range(len(heading))]
+        rows = [f"| {' | '.join(line)} |" for line in (heading, rule, *lines)]
+        return "\n".join([f"{html.escape(self.title)}\n", *rows] if self.title else rows)
+
+    def _repr_html_(self) -> str:
+        caption = f"<caption>{html.escape(self.title)}</caption>" if self.title else ""
+        rows, end = [self._html(line) for line in self.lines], len(self.lines) - self.foot
+        body = (
+            f"<thead>{self._html(self.heading, 'col')}</thead><tbody>{''.join(rows[:end])}</tbody>"
+        )
+        foot = f'<tfoot style="border-top: 1px solid">{"".join(rows[end:])}</tfoot>'
+        return f'<table cellpadding="4">{caption}{body}{foot if self.foot else ""}</table>'
+
+    def _grid(self, write: Callable[[str], str]) -> list[list[str]]:
+        """Heading and lines with each cell as `write` puts it, without what needs a click."""
+        lines = [line for line in self.lines if not isinstance(line, Table)]
+        return [[write(cell) for cell in line] for line in (self.heading, *lines)]
+
+    @cached_property
+    def _words(self) -> set[int]:
+        """The columns that are set to the left: those that hold more than numbers."""
+        lines = [line for line in self._grid(str)[1:] if len(line) == len(self.heading)]
+        return {k for k, cells in enumerate(zip(*lines)) if not all(map(NUMBER.match, cells))}
 
     def _text(self, line: list[list[str]], widths: list[int]) -> str:
         if len(line) < len(widths):
             return "\n".join(line[0])
-        rows = zip_longest(*line, fillvalue="")
-        return "\n".join("  ".join(self._set(cells, widths)).rstrip() for cells in rows)
+        rows, left = zip_longest(*line, fillvalue=""), [k in self._words for k in range(len(line))]
+        return "\n".join("  ".join(map(_padded, row, widths, left)).rstrip() for row in rows)
 
-    def _set(self, cells: tuple[str, ...], widths: list[int]) -> list[str]:
-        return [
-            cell.ljust(width) if column in self.left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(cells, widths))
-        ]
-
-    def _repr_html_(self) -> str:
-        """Without style sheets: where styles are removed, as on GitHub, only its alignment goes."""
-        caption = f"<caption>{html.escape(self.title)}</caption>" if self.title else ""
-        head = "".join(self._html("th", "col", cell, k) for k, cell in enumerate(self.heading))
-        body = "".join(map(self._html_line, range(len(self.lines)), self.lines))
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-    def _html_line(self, number: int, line: "tuple[str, ...] | Table") -> str:
-        across = f'<td colspan="{len(self.heading)}" style="text-align: left">'
+    def _html(self, line: "tuple[str, ...] | Table", scope: str = "row") -> str:
+        """A row; all cells of the heading, and the first of each line, say what the others are."""
+        across = f'<tr><td colspan="{len(self.heading)}"{SIDES[True]}>'
         if isinstance(line, Table):
-            inner = f"<summary>{html.escape(line.title)}</summary>"
-            table = Table(line.heading, line.lines, line.left, line.total, strong=line.strong)
-            return f"<tr>{across}<details>{inner}{table._repr_html_()}</details></td></tr>"
+            title, inside = html.escape(line.title), replace(line, title="")._repr_html_()
+            return f"{across}<details><summary>{title}</summary>{inside}</details></td></tr>"
         if len(line) < len(self.heading):
-            return f"<tr>{across}{_escape(line[0])}</td></tr>"
-        first = self._html("th", "row", line[0], 0)
-        rest = [
-            self._html("td", "", f"{cell}", k, strong=(number, k) in self.strong)
-            for k, cell in enumerate(line[1:], start=1)
-        ]
-        return f"<tr>{first}{''.join(rest)}</tr>"
-
-    def _html(self, tag: str, scope: str, cell: str, column: int, strong: bool = False) -> str:
-        side = "left" if column in self.left else "right"
-        words = f"<b>{_escape(cell)}</b>" if strong else _escape(cell)
-        scope = f' scope="{scope}"' if scope else ""
-        return f'<{tag}{scope} style="text-align: {side}">{words}</{tag}>'
-
-    def markdown(self) -> str:
-        """As Markdown writes it; what opens with a click is left out."""
-        lines = [line for line in self.lines if not isinstance(line, Table)]
-        rules = tuple("---" if k in self.left else "---:" for k in range(len(self.heading)))
-        cells = [[_escape(cell).replace("|", "\\|") for cell in line] for line in lines]
-        grid = [list(self.heading), list(rules), *cells]
-        return "\n".join(f"| {' | '.join(line)} |" for line in grid)
+            return f"{across}{_escape(line[0])}</td></tr>"
+        cells = ""
+        for k, cell in enumerate(line):
+            tag = f'th scope="{scope}"' if cell and (scope == "col" or k == 0) else "td"
+            cells += f"<{tag}{SIDES[k in self._words]}>{_escape(cell, '&nbsp;')}</{tag[:2]}>"
+        return f"<tr>{cells}</tr>"
 
 
 def _cell(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return "" if value is None else str(value)
+    if isinstance(value, Integral):
+        return f"{value:,}"
+    return f"{value:,.2f}" if abs(value) >= 0.01 or value == 0 else f"{value:.2g}"
 
 
-def _escape(cell: str) -> str:
-    return html.escape(cell).replace("\n", "<br>")
+def _padded(text: str, size: int, left: bool) -> str:
+    spaces = " " * (size - width(text))
+    return text + spaces if left else spaces + text
+
+
+def _escape(cell: str, space: str = " ") -> str:
+    """As HTML, which may stand in Markdown; `space` keeps [N, 6, 28, 28] and the like together."""
+    lines = html.escape(cell, quote=False).split("\n")
+    lines = [line.replace(" ", space) if len(line) < 32 else line for line in lines]
+    return re.sub(r"(?m)^\*(.+)\*$", r"<strong>\1</strong>", "\n".join(lines)).replace("\n", "<br>")

@@ -1,4 +1,4 @@
-"""The drawings and tables of networks, compared by structure and not by pixels."""
+"""The drawings of networks, compared by structure and not by pixels."""
 
 import io
 from functools import cache
@@ -84,11 +84,6 @@ FIGURES = {
     **{f"graph of {n}": (lambda n=n: diagrams.graph(recorded(n))) for n in CASES},
     **{f"squares of {n}": (lambda n=n: diagrams.stacked_squares(recorded(n))) for n in PLAIN},
     **{f"chain of {n}": (lambda n=n: diagrams.chain(recorded(n))) for n in [*PLAIN, *RESIDUAL]},
-    **{f"vgg_table {c}": (lambda c=c: diagrams.vgg_table(c)) for c in ("A", "E")},
-    "vgg_table for CIFAR-10": lambda: diagrams.vgg_table("D", 32, 10),
-    "googlenet_table": lambda: diagrams.googlenet_table(recorded("googlenet")),
-    "googlenet_table of 32": lambda: diagrams.googlenet_table(recorded("googlenet_article")),
-    "resnet_table": diagrams.resnet_table,
     "two_rows": lambda: diagrams.two_rows(recorded("alexnet")),
     "inception": lambda: diagrams.inception(inception_3a()),
     "blocks": diagrams.blocks,
@@ -171,47 +166,6 @@ def test_two_rows_need_two_groups(name):
 def test_stacked_squares_refuse_branches():
     with pytest.raises(ValueError, match=r"without branches .* conv2_x.0.shortcut reads"):
         diagrams.stacked_squares(recorded("resnet_18"))
-
-
-def test_vgg_table_has_the_counts_of_table_2_and_marks_one_column():
-    figure = diagrams.vgg_table("D")
-    words, parts = svg(figure)
-    for name in ("vgg_a", "vgg_b", "vgg_c", "vgg_d", "vgg_e"):
-        assert f"{CASES[name].parameters:,}" in words and f"{CASES[name].macs:,}" in words
-    bold = [text.get_text() for text in figure.axes[0].texts if text.get_weight() == "bold"]
-    assert bold[:7] == ["", "A", "A-LRN", "B", "C", "D", "E"]
-    assert sorted(bold[7:]) == sorted(
-        ["LRN", "conv3-64", "conv3-128", "conv1-256", "conv3-256", "conv3-256"]
-        + ["conv1-512", "conv3-512", "conv3-512"] * 2
-    )
-    assert parts.count("chosen") == 1
-    (mark,) = [patch for patch in figure.axes[0].patches if patch.get_gid() == "chosen"]
-    (heading,) = [text for text in figure.axes[0].texts if text.get_text() == "D"]
-    assert mark.get_x() < heading.get_position()[0] < mark.get_x() + mark.get_width()
-
-
-def test_vgg_table_refuses_another_column():
-    with pytest.raises(ValueError, match="column must be one of A, A-LRN, B, C, D, E; got 'F'"):
-        diagrams.vgg_table("F")
-
-
-def test_googlenet_table_has_computed_and_printed_counts():
-    words, _ = svg(diagrams.googlenet_table(recorded("googlenet")))
-    # 163,328 and 1,442,816 weights, and a bias for each map.
-    wanted = ["6,998,552", "1,582,671,872", "159K", "1388K", "34M", "inception (5b)", "7×7×832"]
-    assert {*wanted, f"{163_328 + 368:,}", f"{1_442_816 + 1_264:,}"} <= {*words}
-    words, _ = svg(diagrams.googlenet_table(recorded("googlenet_article")))
-    assert {"5,940,912", "30,525,568", "182"} <= {*words} and "159K" not in words
-    with pytest.raises(ValueError, match="GoogLeNet"):
-        diagrams.googlenet_table(recorded("vgg_a_32"))
-
-
-def test_resnet_table_has_computed_and_printed_counts():
-    words, _ = svg(diagrams.resnet_table())
-    for name in ("resnet_18", "resnet_34", "resnet_50", "resnet_101", "resnet_152"):
-        assert f"{CASES[name].parameters:,}" in words and f"{CASES[name].macs:,}" in words
-    assert f"{CASES['resnet_50_paper'].macs:,}" in words and "3.8 × 10⁹" in words
-    assert [words.count(f"×{n}") for n in (2, 3, 4, 6, 8, 23, 36)] == [4, 8, 3, 2, 1, 1, 1]
 
 
 def test_inception_compares_the_naive_module_with_the_reduced_one():

@@ -12,13 +12,13 @@ FLOORS = (
     {"files": "", "table": ""},
     {
         "models": "weights",
-        "shapes": "fields rows recorder compare",
+        "shapes": "fields rows recorder",
         "data": "batches generated archive",
         "training": "history statistics recipes muon checkpoint measure loop",
     },
     {
         "networks": "",
-        "see": "colours svg probes plots diagrams curve panels stepper explorers",
+        "see": "colours svg probes plots tables diagrams curve panels stepper explorers",
     },
     {"checks": "common", "__main__": ""},
 )

@@ -4,6 +4,7 @@ import gc
 import json
 import weakref
 from functools import cache
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -11,8 +12,9 @@ import torchinfo
 import torchvision
 from torch import nn
 
-from cnn_lessons.models import GoogLeNet, LeNet5, LeNet5Original, ResNetCIFAR
-from cnn_lessons.shapes import ShapeError, compare, live_taps, record
+from cnn_lessons.models import GoogLeNet, LeNet5, LeNet5Original
+from cnn_lessons.shapes import ShapeError, live_taps, record
+from cnn_lessons.table import width
 
 
 def small_network(**options):
@@ -188,7 +190,32 @@ def test_the_html_table_has_a_row_a_step_and_escapes_names():
     table = record(small_network(), (3, 8, 8))
     page = table._repr_html_()
     assert page.count("<tr>") == len(table) + 2 and "<style" not in page
-    assert "[N, 4, 6, 6]" in page
+    assert "[N,&nbsp;4,&nbsp;6,&nbsp;6]" in page
+
+
+def test_a_column_tells_of_dead_taps_only_where_there_are_some():
+    dead, alive = (record(nn.Conv2d(3, 4, 5, padding=2), (3, side, side)) for side in (2, 8))
+    assert str(alive).split("\n")[0].split()[-1] == "sees" and "live" not in alive._repr_html_()
+    # 3 of 5 rows and columns of the kernel ever meet one of the 2 x 2 pixels.
+    assert str(dead).split("\n")[2].split()[-1] == "36%"
+    assert "36%" in dead._repr_html_()
+
+
+def test_the_table_shows_the_settings_of_a_window():
+    table = record(nn.Conv2d(4, 6, (3, 5), (2, 1), (1, 2), dilation=2, groups=2), (4, 9, 9))
+    cells = str(table).splitlines()[2].split("  ")
+    assert [cell.strip() for cell in cells if cell.strip()][2:5] == ["3×5 g2 d2", "2×1", "1×2"]
+
+
+@pytest.mark.parametrize("name", ["卷积层" * 30, "שכבה" * 30, "<b>" * 40])
+def test_a_layer_of_any_name_has_its_row(name):
+    model = nn.Sequential()
+    model.add_module(name, nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()))
+    table = record(model, (3, 8, 8))
+    assert max(map(width, str(table).splitlines())) <= 100
+    page = table._repr_html_().replace("&nbsp;", " ")
+    names = [row[0].text for row in ElementTree.fromstring(page).findall("tbody/tr")]
+    assert names == [f"{name}.0", f"{name}.1"]
 
 
 # --- networks from elsewhere --------------------------------------------------------------------
@@ -406,7 +433,7 @@ def test_a_row_without_a_window_has_no_taps():
         live_taps(record(nn.ReLU(), (3, 4, 4))[0])
 
 
-# --- folding, exports, comparison ---------------------------------------------------------------
+# --- folding, exports ---------------------------------------------------------------------------
 
 
 def test_a_folded_record_has_the_same_totals_and_opens_to_its_steps():
@@ -441,27 +468,8 @@ def test_an_unknown_block_is_refused_with_the_known_ones():
 def test_rows_can_be_exported_as_json():
     rows = json.loads(json.dumps(record(LeNet5(), (3, 32, 32)).to_dicts()))
     assert rows[2]["name"] == "features.c3" and rows[2]["kernel"] == [5, 5]
-    assert rows[2]["receptive_field"] == [14, 14] and rows[2]["receptive_centre"] == [6.5, 6.5]
+    assert rows[2]["receptive_field"] == [14, 14] and rows[2]["field"] == [[0, 13, 2]] * 2
     assert rows[2]["memory"] == 16 * 10 * 10 * 4 and rows[4]["kernel"] is None
-
-
-def test_networks_stand_side_by_side_where_their_maps_are_equal():
-    records = {
-        "LeNet-5": record(LeNet5(), (3, 32, 32)),
-        "ResNet-20": record(ResNetCIFAR(20), (3, 32, 32)).fold(),
-    }
-    table = compare(records)
-    lines = {line[0]: line[1:] for line in table.lines}
-    assert lines["28×28"] == ("Conv2d 5×5, 6", "")
-    assert lines["16×16"] == ("", "3 × BasicBlock, 32")
-    assert lines["layers with weights"] == ("5", "20")
-    assert lines["parameters"] == ("62,006", "269,722")
-    assert "ResNet-20" in str(table) and table._repr_html_().count("<tr>") == len(table.lines) + 1
-
-
-def test_a_comparison_needs_two():
-    with pytest.raises(ValueError, match="records must be two or more"):
-        compare({"LeNet-5": record(LeNet5(), (3, 32, 32))})
 
 
 # --- against torchinfo, and against mistakes ----------------------------------------------------

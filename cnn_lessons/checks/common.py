@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from cnn_lessons.table import printable
+
 # The kinds of a softmax, as a module or as a function, in a record and in lower case.
 SOFTMAX = {"softmax", "log_softmax", "logsoftmax"}
 
@@ -18,7 +20,7 @@ class Verdict:
 
     def __repr__(self) -> str:
         sign = {True: "✓ Right.", False: "✗ Not yet.", None: "… Not attempted yet."}[self.passed]
-        return f"{sign} {self.text}"
+        return printable(f"{sign} {self.text}")
 
 
 def value_of(answer: object) -> float | None:

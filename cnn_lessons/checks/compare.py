@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from cnn_lessons.checks.common import SOFTMAX, Verdict, number, value_of
 from cnn_lessons.files import write_whole
 from cnn_lessons.shapes import Record, ShapeError, record
+from cnn_lessons.table import Table
 
 # --- numbers ------------------------------------------------------------------------------------
 
@@ -322,13 +323,12 @@ class Leaderboard(list):
     """Entries, dictionaries with "name", "accuracy", "parameters" and "macs"; best first."""
 
     def __repr__(self) -> str:
-        lines = [f"{'':3} {'network':28} {'validation':>10} {'parameters':>11} {'MACs':>11}"]
-        for place, entry in enumerate(self, start=1):
-            lines.append(
-                f"{place:2}. {entry['name'][:28]:28} {entry['accuracy']:10.1%}"
-                f" {entry['parameters']:11,} {entry['macs']:11,}"
-            )
-        return "\n".join(lines)
+        lines = [
+            (f"{place}.", entry["name"], f"{entry['accuracy']:.1%}", f"{entry['parameters']:,}",
+             f"{entry['macs']:,}")
+            for place, entry in enumerate(self, start=1)
+        ]  # fmt: skip
+        return str(Table(("", "network", "validation", "parameters", "MACs"), tuple(lines)))
 
 
 def leaderboard(path: str | Path = "leaderboard.json") -> Leaderboard:

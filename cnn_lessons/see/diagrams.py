@@ -1,4 +1,4 @@
-"""Drawings of networks and the tables of their papers, made from `shapes.record`.
+"""Drawings of networks, made from `shapes.record`.
 
 Every function returns a Figure whose axes are in inches, x to the right and y down, at most 10
 inches wide with letters of 8 points: legible on a page of 7 inches too. Colours: input grey,
@@ -7,8 +7,6 @@ convolutions blue, pools green, linear layers orange. Boxes and arrows carry nam
 """
 
 import re
-from collections import Counter
-from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 from math import ceil
@@ -20,7 +18,7 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.path import Path
 from matplotlib.transforms import Bbox
 
-from cnn_lessons.models import VGG, BasicBlock, Bottleneck, ResNet, vgg
+from cnn_lessons.models import BasicBlock, Bottleneck
 from cnn_lessons.models.googlenet import NaiveInception
 from cnn_lessons.see.colours import (
     BLUE,
@@ -33,6 +31,7 @@ from cnn_lessons.see.colours import (
     POOL,
     STAGES,
 )
+from cnn_lessons.see.tables import BRANCHES
 from cnn_lessons.shapes import Record, Row, on_meta
 
 WIDTH, SMALL, LETTER = 10, 8, 0.073  # inches, points, and inches of a wide letter of that size
@@ -213,196 +212,8 @@ def _view(ax: Axes, run: list[Row], before: Rectangle, after: Rectangle, bottom:
     _text(ax, middle, bottom, "\n".join(filter(None, (row.kind, kernels, times))), va="top")
 
 
-# --- the tables of the papers -------------------------------------------------------------------
-
-
-def _table(rows: list[list[str]], widths: Sequence[float], title: str, bold=(), rules=()) -> Axes:
-    """A table as wide as `widths` say: its first row is the heading, a row of one cell spans it.
-
-    `bold` holds cells (row, column), `rules` the rows that have a line above them. The axes get
-    the middles of the rows as `ax.middles`.
-    """
-    heights = [0.09 + 0.14 * (1 + max(cell.count("\n") for cell in row)) for row in rows]
-    tops = [sum(heights[:k]) for k in range(len(rows) + 1)]
-    edges = [sum(widths[:k]) for k in range(len(widths) + 1)]
-    ax = _canvas(edges[-1] + 0.2, tops[-1] + 0.1, title)
-    ax.set_xlim(-0.1, edges[-1] + 0.1)
-    for r, row in enumerate(rows):
-        y = (tops[r] + tops[r + 1]) / 2
-        if len(row) == 1:
-            _box(ax, edges[-1] / 2, y, (edges[-1], heights[r]), row[0], facecolor=POOL, linewidth=0)
-            continue
-        for c, cell in enumerate(row):
-            weight = "bold" if (r, c) in bold or r == 0 else "normal"
-            _text(ax, (edges[c] + edges[c + 1]) / 2, y, cell, weight=weight, zorder=3)
-    for y in (0, tops[1], tops[-1], *[tops[r] for r in rules]):
-        ax.plot((0, edges[-1]), (y, y), color="black", linewidth=0.8)
-    for x in edges[1:-1]:
-        ax.plot((x, x), (0, tops[-1]), color=GREY, linewidth=0.4, zorder=0)
-    ax.middles = [(a + b) / 2 for a, b in pairwise(tops)]
-    return ax
-
-
-def vgg_table(
-    column: str = "D", input_size: int = 224, num_classes: int = 1000, title: str = ""
-) -> Figure:
-    """VGG's Table 1 with the chosen column marked, and under it the counts of its Table 2.
-
-    Bold is what a column has and the one to its left has not. Parameters and MACs are computed from
-    `VGG(column, num_classes, input_size)`. Raises ValueError for a column that Table 1 has not.
-    """
-    if column not in list(vgg.TABLE_1):
-        raise ValueError(f"column must be one of {', '.join(vgg.TABLE_1)}; got {column!r}")
-    size = (3, input_size, input_size)
-    records = [on_meta(partial(VGG, c, num_classes, input_size), size) for c in vgg.TABLE_1]
-    layers = [sum(1 for row in each if row.macs) for each in records]
-    rows = [["", *vgg.TABLE_1], ["layers with weights", *map(str, layers)]]
-    bold, rules = _vgg_blocks(records[0], rows)
-    for fc in ("fc6", "fc7", "fc8"):
-        rows.append([fc, *[f"FC-{each[f'classifier.{fc}'].output[1]}" for each in records]])
-    rules.add(len(rows))
-    rows.append(["parameters", *[f"{each.parameters:,}" for each in records]])
-    rows.append(["MACs", *[f"{each.macs:,}" for each in records]])
-    ax = _table(rows, [1.6, *[1.35] * 6], title, bold, rules)
-    left, end = 1.6 + 1.35 * list(vgg.TABLE_1).index(column), ax.get_ylim()[0] - 0.1
-    mark = {"facecolor": CONVOLUTION, "edgecolor": BLUE, "linewidth": 2}
-    _box(ax, left + 0.675, end / 2, (1.35, end), gid="chosen", zorder=0, **mark)
-    return ax.figure
-
-
-def _vgg_blocks(record: Record, rows: list[list[str]]) -> tuple[set[tuple[int, int]], set[int]]:
-    """Add the rows of the five blocks; give the cells that are new and the first rows of blocks."""
-    bold, rules = set(), set()
-    for b, blocks in enumerate(zip(*vgg.TABLE_1.values()), start=1):
-        rules.add(len(rows))
-        for k in range(max(map(len, blocks))):
-            layer = [block[k] if k < len(block) else "" for block in blocks]
-            news = [c for c in range(1, len(layer)) if layer[c] not in ("", layer[c - 1])]
-            bold |= {(len(rows), c + 1) for c in news}
-            label = "" if k else f"block {b}, {_side(record[f'features.conv{b}_1'])}"
-            rows.append([label, *map(_vgg_cell, layer)])
-        rows.append([f"max pool, 2×2, stride 2: {_side(record[f'features.pool{b}'])}"])
-    return bold, rules
-
-
-def _vgg_cell(layer: tuple[int, int] | str) -> str:
-    return layer if isinstance(layer, str) else f"conv{layer[0]}-{layer[1]}"
-
-
 def _side(row: Row) -> str:
     return "×".join(map(str, row.output[2:]))
-
-
-# The columns "params" and "ops" of GoogLeNet's Table 1, as it prints them.
-PRINTED_GOOGLENET = {
-    "conv1": ("2.7K", "34M"), "conv2": ("112K", "360M"),
-    "inception_3a": ("159K", "128M"), "inception_3b": ("380K", "304M"),
-    "inception_4a": ("364K", "73M"), "inception_4b": ("437K", "88M"),
-    "inception_4c": ("463K", "100M"), "inception_4d": ("580K", "119M"),
-    "inception_4e": ("840K", "170M"), "inception_5a": ("1072K", "54M"),
-    "inception_5b": ("1388K", "71M"), "fc": ("1000K", "1M"),
-}  # fmt: skip
-BRANCHES = {
-    "1×1": "branch1x1.conv", "3×3\nreduce": "branch3x3.reduce", "3×3": "branch3x3.conv",
-    "5×5\nreduce": "branch5x5.reduce", "5×5": "branch5x5.conv", "pool\nproj": "branch_pool.proj",
-}  # fmt: skip
-
-
-def googlenet_table(record: Record, title: str = "") -> Figure:
-    """GoogLeNet's Table 1 from the record of a GoogLeNet: its maps, parameters and MACs.
-
-    Beside the counts stands what the paper prints, if the pictures have its 224 pixels and 1000
-    classes. The auxiliary heads are left out, as there. Raises ValueError for another network.
-    """
-    stages: dict[str, list[Row]] = {}
-    for row in record:
-        part, name, *_ = [*row.name.split("."), ""]
-        if part in ("features", "classifier") and (not _is_quiet(row) or row.kind == "Dropout"):
-            stages.setdefault(name.removesuffix("_reduce"), []).append(row)
-    if not {*PRINTED_GOOGLENET} <= {*stages}:
-        raise ValueError(f"record must be of a GoogLeNet; got one with the parts {[*stages]}")
-    paper = (record[0].inputs[0][1:], record[-1].output[1]) == ((3, 224, 224), 1000)
-    counts = ["parameters", "paper", "MACs", "paper"]
-    rows = [["type", "patch/\nstride", "output", "depth", *BRANCHES, *counts]]
-    for name, stage in stages.items():
-        rows.append(_googlenet_row(name, stage, PRINTED_GOOGLENET.get(name, ("", ""))))
-    inside = [row for stage in stages.values() for row in stage]
-    totals = [sum(row.parameters for row in inside), sum(row.macs for row in inside)]
-    rows.append(["total", *[""] * 9, f"{totals[0]:,}", "", f"{totals[1]:,}", ""])
-    widths = [1.2, 0.65, 0.95, 0.5, *[0.52] * 6, 0.85, 0.6, 1.05, 0.55]
-    if not paper:
-        rows, widths = [row[:11] + row[12:13] for row in rows], widths[:11] + widths[12:13]
-    return _table(rows, widths, title, rules=[len(rows) - 1]).figure
-
-
-def _googlenet_row(name: str, stage: list[Row], printed: tuple[str, str]) -> list[str]:
-    last, kinds = stage[-1], {"Conv2d": "convolution", "MaxPool2d": "max pool"}
-    kind = kinds.get(last.kind, last.kind.lower())
-    window = _kernel(last).replace(" ", "")
-    if last.kind == "AdaptiveAvgPool2d":
-        kind, window = "average pool", _side(Row("", "", (), last.inputs[0], 0, 0))
-    if last.kind == "cat":
-        kind = f"inception ({name.split('_')[1]})"
-    layers = {".".join(row.name.split(".")[2:]): row for row in stage if row.macs}
-    if name == "conv2":
-        layers = dict(zip(("branch3x3.reduce", "branch3x3.conv"), stage))
-    depth = max(Counter(layer.split(".")[0] for layer in layers).values(), default="")
-    counts = [str(layers[b].output[1]) if b in layers else "" for b in BRANCHES.values()]
-    shape = "×".join(map(str, (*last.output[2:], last.output[1])))
-    totals = [sum(row.parameters for row in stage), sum(row.macs for row in stage)]
-    computed = [f"{total:,}" if total else "" for total in totals]
-    cells = [computed[0], printed[0], computed[1], printed[1]]
-    return [kind, window, shape, str(depth), *counts, *cells]
-
-
-# The row "FLOPs" of ResNet's Table 1, in 10⁹; what it counts are MACs.
-PRINTED_RESNET = {18: 1.8, 34: 3.6, 50: 3.8, 101: 7.6, 152: 11.3}
-
-
-def resnet_table(depths: Sequence[int] = (18, 34, 50, 101, 152), title: str = "") -> Figure:
-    """ResNet's Table 1: the blocks of each stage, with parameters and MACs beside printed FLOPs.
-
-    The counts are those of `ResNet(depth, stride_on="1x1")`, which strides where the paper does;
-    a row of its own gives the MACs with the stride on the 3x3. Raises ValueError for other depths.
-    """
-    size = (3, 224, 224)
-    records = [on_meta(partial(ResNet, depth, stride_on="1x1"), size) for depth in depths]
-    today = [on_meta(partial(ResNet, depth), size) for depth in depths]
-    stem, first = records[0]["conv1"], records[0]
-    rows = [["layer", "output", *[f"{depth} layers" for depth in depths]]]
-    rows.append(["conv1", _side(stem), *[f"{_kernel(stem)}, {stem.output[1]}"] * len(depths)])
-    rows.append([f"max pool, {_kernel(first['pool1'])}: {_side(first['pool1'])}"])
-    stages = ("conv2_x", "conv3_x", "conv4_x", "conv5_x")
-    for stage in stages:
-        cells = [_resnet_cell(each, stage) for each in records]
-        rows.append([stage, _side(first[f"{stage}.0.conv2"]), *cells])
-    rows.append([f"average pool: {_side(first['pool'])}, then fc {first['fc'].output[1]}, softmax"])
-    rows.append(["parameters", "", *[f"{each.parameters:,}" for each in records]])
-    rows.append(["MACs", "", *[f"{each.macs:,}" for each in records]])
-    rows.append(["paper: FLOPs", "", *[f"{PRINTED_RESNET[depth]} × 10⁹" for depth in depths]])
-    rows.append(["MACs", "stride on 3×3", *[f"{each.macs:,}" for each in today]])
-    widths = [1.1, 1.1, *[1.5] * len(depths)]
-    ax = _table(rows, widths, title, rules=range(2, len(rows)))
-    for r, stage in enumerate(stages, start=3):
-        for k, each in enumerate(records):
-            names = {row.name.split(".")[1] for row in each if row.name.startswith(stage)}
-            _brackets(ax, 2.95 + 1.5 * k, ax.middles[r], rows[r][k + 2], f"×{len(names)}")
-    return ax.figure
-
-
-def _resnet_cell(record: Record, stage: str) -> str:
-    block = f"{stage}.0.conv"
-    layers = [row for row in record if row.name.startswith(block)]
-    return "\n".join(f"{_kernel(row).split(' ')[0]}, {row.output[1]}" for row in layers)
-
-
-def _brackets(ax: Axes, x: float, y: float, words: str, times: str) -> None:
-    """Square brackets around the lines of a cell, and how often the block is repeated."""
-    half = 0.02 + 0.07 * (1 + words.count("\n"))
-    for side in (-0.38, 0.38):
-        ends, edge = x + side * 0.85, x + side
-        ax.plot((ends, edge, edge, ends), (y - half, y - half, y + half, y + half), "k", lw=0.8)
-    _text(ax, x + 0.57, y, times)
 
 
 # --- networks with branches, as boxes and arrows ------------------------------------------------

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import ipywidgets as W
 
+from cnn_lessons.table import Table
+
 VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -112,7 +114,7 @@ class Explorer(Panel):
             self.shown.value = f'<p aria-live="polite">{escape(str(error))}</p>'
 
     def static_html(self) -> str:
-        return f"<p>{escape(self.start.sentence)}</p>{_table(self.start.table)}"
+        return f"<p>{escape(self.start.sentence)}</p>{_table(self.start)}"
 
     def static_text(self) -> str:
         return self.start.sentence
@@ -120,20 +122,12 @@ class Explorer(Panel):
 
 def _html(view: View) -> str:
     words = f'<p aria-live="polite" style="max-width: 700px">{escape(view.sentence)}</p>'
-    table = _table(view.table, "padding: 1px 10px; text-align: right")
-    return f'<div style="line-height: 1.4">{view.svg}{words}{table}</div>'
+    return f'<div style="line-height: 1.4">{view.svg}{words}{_table(view)}</div>'
 
 
-def _table(lines: Sequence[tuple[str, ...]], style: str = "") -> str:
-    """A plain table; the first cell of each line is its heading."""
-    look = f' style="{style}"' if style else ""
-    heading, *body = lines
-    head = "".join(f'<th scope="col"{look}>{escape(cell)}</th>' for cell in heading)
-    rows = ""
-    for first, *cells in body:
-        others = "".join(f"<td{look}>{escape(cell)}</td>" for cell in cells)
-        rows += f'<tr><th scope="row"{look}>{escape(first)}</th>{others}</tr>'
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+def _table(view: View) -> str:
+    heading, *lines = map(tuple, view.table)
+    return Table(heading, tuple(lines))._repr_html_()
 
 
 def number(name: str, value: int, least: int, most: int) -> W.BoundedIntText:

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from cnn_lessons.see import colours, plots, svg
 from cnn_lessons.see.panels import Panel
 from cnn_lessons.shapes import Record, Row, record
+from cnn_lessons.table import Table
 
 MOST_MAPS, MOST_NUMBERS, MOST_KERNELS, MOST_CLASSES = 64, 4096, 16, 10
 LARGEST_MAP, SMALLEST_TILE = 48, 24  # pixels in a mosaic; larger maps are averaged down
@@ -495,18 +496,13 @@ def _numbers_of(labels: Tensor | None) -> list[int]:
 
 def table_lines(recorded: Record) -> tuple[str, list[str]]:
     """The layer table as lines of equal width for a list box: a heading, and a line a row."""
-    branches = branch_lines(recorded)
-    cells = [("#", "", "layer", "kind", "output", "parameters")]
-    for number, (row, branch) in enumerate(zip(recorded, branches)):
+    cells = []
+    for number, (row, branch) in enumerate(zip(recorded, branch_lines(recorded))):
         name = row.name if len(row.name) <= 22 else "…" + row.name[-21:]
         cells.append((str(number), branch[:16], name, row.kind, _shape(row), f"{row.parameters:,}"))
-    widths = [max(map(len, column)) for column in zip(*cells)]
-    lines = []
-    for line in cells:
-        parts = [cell.ljust(width) for cell, width in zip(line, widths)]
-        parts[0], parts[-1] = line[0].rjust(widths[0]), line[-1].rjust(widths[-1])
-        lines.append(" ".join(parts).replace(" ", "\N{NO-BREAK SPACE}"))
-    return lines[0], lines[1:]
+    table = str(Table(("#", "", "layer", "kind", "output", "parameters"), tuple(cells)))
+    heading, _, *lines = table.replace(" ", "\N{NO-BREAK SPACE}").split("\n")
+    return heading, lines
 
 
 def step_html(shown: Step, channel: int) -> str:

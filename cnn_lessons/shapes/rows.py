@@ -1,14 +1,14 @@
 """What one forward pass was: its steps as rows, folded into blocks, as a table."""
 
-import html
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from itertools import groupby
+from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby, zip_longest
 
 import torch
 from torch import Tensor, nn
 
 from cnn_lessons.shapes.fields import Field, Window, live_by_axis
+from cnn_lessons.table import Table, width
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,14 @@ class Record:
         return _folded(self, lambda call: _is_chosen(call, self.blocks[call], blocks))
 
     def to_dicts(self) -> list[dict]:
-        """The rows as plain dictionaries of numbers, strings and lists, ready for JSON."""
-        return [_as_dict(number, row) for number, row in enumerate(self.rows)]
+        """The rows as plain dictionaries of numbers, strings and tuples, ready for JSON."""
+        unused = dict.fromkeys(Window._fields)
+        return [
+            asdict(row)
+            | (row.window._asdict() if row.window else unused)
+            | {"receptive_field": row.receptive_field, "dead": row.dead}
+            for row in self.rows
+        ]
 
     def __str__(self) -> str:
         return text_table(self)
@@ -122,7 +128,7 @@ class Record:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return _html_table(self)
+        return layer_table(self)._repr_html_()
 
 
 def live_taps(row: Row) -> Tensor:
@@ -185,46 +191,80 @@ def _block_row(call: str, kind: str, steps: list[Row], numbers: list[int]) -> Ro
     )  # fmt: skip
 
 
-# --- tables -------------------------------------------------------------------------------------
+# --- the layer table ----------------------------------------------------------------------------
 
 HEADINGS = (
     "layer", "kind", "kernel", "stride", "pad", "output",
     "parameters", "MACs", "bytes", "sees", "live",
 )  # fmt: skip
-WORDS = ("layer", "kind", "output")  # these columns are set to the left, numbers to the right
-WIDTH = 100
+NARROW, WIDTH = {"stride": "s", "pad": "p"}, 100  # as text, where the bytes are left out
 
 
-def _cells(record: Record, without: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Heading, one line a row, and the total; a column "live" only where some tap is not."""
-    lines = [_row_cells(row, record.batch) for row in record.rows]
+def layer_table(record: Record) -> Table:
+    """A line a step, and the totals; a block that was folded opens to the table of its steps."""
+    headings, lines = _headings(record), []
+    for row, line in zip_longest(record.rows, _lines(record)):
+        lines.append(tuple(line.get(heading, "") for heading in headings))
+        if row and row.inside:
+            inside = Record(list(row.inside), row.parameters, record.batch, record.blocks)
+            title = f"the {len(row.inside)} steps of {row.name}"
+            lines.append(replace(layer_table(inside), title=title))
+    return Table(headings, tuple(lines), foot=1)
+
+
+def text_table(record: Record) -> str:
+    """At most WIDTH columns: names that would be cut stand indented under that of their block."""
+    names = [name for name in _headings(record) if name != "bytes"]
+    heading, lines = tuple(NARROW.get(name, name) for name in names), _lines(record)
+    columns = zip(heading, *([line.get(name, "") for name in names] for line in lines))
+    layer, kind, *others = (max(map(width, column)) for column in columns)
+    room = WIDTH - sum(others) - 2 * len(others) - 2  # for layer and kind
+    if layer + kind > room:
+        lines = _under_their_blocks(record, lines)
+        layer = max(width(line["layer"]) for line in lines if len(line) > 1)
+        kind = max(8, min(kind, room - layer))
+    rows = []
+    for line in lines:
+        if len(line) == 1:
+            rows.append((_cut(line["layer"], WIDTH),))
+            continue
+        line["layer"] = _cut(line["layer"], room - kind)
+        line["kind"] = _cut(line.get("kind", ""), kind, at_the_end=True)
+        rows.append(tuple(line.get(name, "") for name in names))
+    return str(Table(heading, tuple(rows), foot=1))
+
+
+def _headings(record: Record) -> tuple[str, ...]:
+    """The column "live" only where some tap is not."""
+    dead = any(row.live < 1 for row in record.rows)
+    return HEADINGS if dead else HEADINGS[:-1]
+
+
+def _lines(record: Record) -> list[dict[str, str]]:
+    """The cells of each row by their headings, of what no row has, and of the total."""
+    lines = [_cells(row, record.batch) for row in record.rows]
     left = record.parameters - sum(row.parameters for row in record.rows)
     if left > 0:
-        lines.append(("(in no row)", *[""] * 5, f"{left:,}", *[""] * 4))
-    counts = [f"{n:,}" for n in (record.parameters, record.macs, record.memory)]
-    table = [HEADINGS, *lines, ("total", *[""] * 5, *counts, "", "")]
-    if all(row.live == 1 for row in record.rows):
-        without = (*without, "live")
-    kept = [k for k, name in enumerate(HEADINGS) if name not in without]
-    return [tuple(line[k] for k in kept) for line in table]
+        lines.append({"layer": "(in no row)", "parameters": f"{left:,}"})
+    return [*lines, {"layer": "total", **_counts(record)}]
 
 
-def _row_cells(row: Row, batch: int) -> tuple[str, ...]:
-    settings = ["", "", ""]
+def _cells(row: Row, batch: int) -> dict[str, str]:
+    cells = {"layer": row.name, "kind": row.kind, "output": shape_text(row.output, batch)}
     if row.window:
         kernel, stride, padding, dilation = row.window
-        extra = f" g{row.groups}" if row.groups > 1 else ""
-        extra += f" d{short(dilation)}" if dilation != (1, 1) else ""
-        settings = [times(kernel) + extra, short(stride), short(padding)]
-    sees = short(row.receptive_field) if row.receptive_field else ""
-    counts = [f"{n:,}" for n in (row.parameters, row.macs, row.memory)]
-    output = shape_text(row.output, batch)
-    return (row.name, row.kind, *settings, output, *counts, sees, _share(row.live))
+        kernel = times(kernel) + (f" g{row.groups}" if row.groups > 1 else "")
+        kernel += f" d{short(dilation)}" if set(dilation) != {1} else ""
+        cells |= {"kernel": kernel, "stride": short(stride), "pad": short(padding)}
+    if row.receptive_field:
+        cells["sees"] = short(row.receptive_field)
+    # Rounded down, so that 100% means every tap.
+    live = f"{int(row.live * 1000 + 1e-6) / 10:.3g}%"
+    return {**cells, **_counts(row), "live": live}
 
 
-def _share(live: float) -> str:
-    """Rounded down, so that 100% means every tap."""
-    return f"{int(live * 1000 + 1e-6) / 10:.3g}%"
+def _counts(of: Row | Record) -> dict[str, str]:
+    return {"parameters": f"{of.parameters:,}", "MACs": f"{of.macs:,}", "bytes": f"{of.memory:,}"}
 
 
 def shape_text(shape: tuple[int, ...], batch: int) -> str:
@@ -233,94 +273,26 @@ def shape_text(shape: tuple[int, ...], batch: int) -> str:
     return f"[{', '.join(first + [str(n) for n in shape[1:]])}]"
 
 
-def times(pair: tuple[int, int]) -> str:
-    return f"{pair[0]}×{pair[1]}"
+def times(sizes: tuple[int, ...]) -> str:
+    return "×".join(map(str, sizes))
 
 
-def short(pair: tuple[int, int]) -> str:
-    return str(pair[0]) if pair[0] == pair[1] else times(pair)
+def short(sizes: tuple[int, ...]) -> str:
+    return str(sizes[0]) if len(set(sizes)) == 1 else times(sizes)
 
 
-def text_table(record: Record) -> str:
-    """At most WIDTH columns: names that would be cut stand indented under that of their block."""
-    heading, *lines = _cells(record, without=("bytes",))
-    heading = tuple({"stride": "s", "pad": "p"}.get(name, name) for name in heading)
-    widths = [max(map(len, column)) for column in zip(heading, *lines)]
-    room = WIDTH - sum(widths[1:]) - 2 * (len(widths) - 1)
-    if widths[0] > room:
-        lines = _under_their_blocks(record, lines)
-    widths[0] = max(len(line[0]) for line in lines if len(line) > 1)
-    widths[1] = max(8, widths[1] - max(0, widths[0] - room))
-    widths[0] = min(widths[0], WIDTH - sum(widths[1:]) - 2 * (len(widths) - 1))
-
-    def text(line: tuple[str, ...]) -> str:
-        if len(line) == 1:
-            return _cut(line[0], WIDTH)
-        cut = (_cut(line[0], widths[0]), _cut(line[1], widths[1], at_the_end=True), *line[2:])
-        cells = zip(heading, cut, widths)
-        return "  ".join(c.ljust(w) if h in WORDS else c.rjust(w) for h, c, w in cells).rstrip()
-
-    head, *body, total = map(text, [heading, *lines])
-    rule = "─" * max(map(len, (head, *body, total)))
-    return "\n".join([head, rule, *body, rule, total])
+def _cut(text: str, size: int, at_the_end: bool = False) -> str:
+    while width(text) > max(size, 1):
+        text = text[:-2] + "…" if at_the_end else "…" + text[2:]
+    return text
 
 
-def _cut(text: str, width: int, at_the_end: bool = False) -> str:
-    if len(text) <= width:
-        return text
-    return text[: width - 1] + "…" if at_the_end else "…" + text[1 - width :]
-
-
-def _under_their_blocks(record: Record, lines: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+def _under_their_blocks(record: Record, lines: list[dict[str, str]]) -> list[dict[str, str]]:
     """A line of its own for the module that a run of rows shares, and their names without it."""
     result, rows = [], list(zip(record.rows, lines))
     for block, group in groupby(rows, lambda pair: pair[0].name.rpartition(".")[0]):
-        result += [(f"{block}:",)] if block else []
+        result += [{"layer": f"{block}:"}] if block else []
         for row, line in group:
-            result.append(("  " + row.name.rpartition(".")[2] if block else row.name, *line[1:]))
+            name = "  " + row.name.rpartition(".")[2] if block else row.name
+            result.append(line | {"layer": name})
     return result + lines[len(rows) :]
-
-
-def _html_table(record: Record) -> str:
-    """A plain table: where styles are removed, as on GitHub, it loses its alignment and no more.
-
-    A block that was folded opens to the table of its steps.
-    """
-    heading, *lines = _cells(record)
-    rows = [*record.rows, *[None] * (len(lines) - len(record.rows))]
-    body = ""
-    for row, line in zip(rows, lines):
-        body += f"<tr>{html_cells('td', line, heading)}</tr>"
-        if row and row.inside:
-            inside = Record(list(row.inside), row.parameters, record.batch, record.blocks)
-            body += (
-                f'<tr><td colspan="{len(heading)}" style="text-align: left"><details><summary>'
-                f"the {len(row.inside)} steps of {html.escape(row.name)}</summary>"
-                f"{_html_table(inside)}</details></td></tr>"
-            )
-    head = html_cells('th scope="col"', heading, heading)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def html_cells(tag: str, line: tuple[str, ...], heading: tuple[str, ...]) -> str:
-    left = ' style="text-align: left"'
-    return "".join(
-        f"<{tag}{left if name in WORDS else ''}>{html.escape(cell)}</{tag.split()[0]}>"
-        for cell, name in zip(line, heading)
-    )
-
-
-def _as_dict(number: int, row: Row) -> dict:
-    settings = row.window._asdict() if row.window else {}
-    return {
-        "number": number, "name": row.name, "kind": row.kind,
-        **{name: list(settings[name]) if settings else None for name in Window._fields},
-        "groups": row.groups,
-        "inputs": [list(shape) for shape in row.inputs], "output": list(row.output),
-        "sources": list(row.sources),
-        "parameters": row.parameters, "macs": row.macs, "memory": row.memory,
-        "receptive_field": list(row.receptive_field) if row.field else None,
-        "receptive_stride": [f.stride for f in row.field] if row.field else None,
-        "receptive_centre": [f.centre for f in row.field] if row.field else None,
-        "live": row.live, "dead": row.dead, "path": list(row.path),
-    }  # fmt: skip

@@ -2,6 +2,8 @@
 
 from dataclasses import asdict, dataclass, field
 
+from cnn_lessons.table import Table, printable
+
 
 @dataclass(frozen=True)
 class Result:
@@ -46,11 +48,12 @@ class History:
         return sum(self.column("seconds"))
 
     def __str__(self) -> str:
-        lines = ["epoch  train loss  accuracy  validation loss  accuracy  images/s"]
-        for e in self.epochs:
-            lines.append(
-                f"{e.epoch:5}  {e.train_loss:10.3f}  {e.train_accuracy:8.1%}"
-                f"  {e.validation_loss:15.3f}  {e.validation_accuracy:8.1%}"
-                f"  {e.images_per_second:8,.0f}"
-            )
-        return "\n".join([*lines, *filter(None, [self.stopped])])
+        heading = ("epoch", "train loss", "accuracy", "validation loss", "accuracy", "images/s")
+        lines = [
+            (f"{e.epoch}", f"{e.train_loss:.3f}", f"{e.train_accuracy:.1%}",
+             f"{e.validation_loss:.3f}", f"{e.validation_accuracy:.1%}",
+             f"{e.images_per_second:,.0f}")
+            for e in self.epochs
+        ]  # fmt: skip
+        table = str(Table(heading, tuple(lines)))
+        return "\n".join(filter(None, [table, printable(self.stopped)]))
