@@ -40,9 +40,10 @@ def pictures(quick: bool) -> data.Dataset:
 def machine() -> dict[str, str]:
     """The machine and the versions in words, without its name."""
     model = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
+    about = Path("/proc/cpuinfo")
+    if about.exists():
+        lines = about.read_text(encoding="utf-8").splitlines()
+        names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
         model = next(iter(names), model)
     threads = torch.get_num_threads()
     words = f"{os.cpu_count()} cores of {model}, {threads} thread{'s' * (threads > 1)}"

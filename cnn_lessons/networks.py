@@ -22,7 +22,7 @@ from cnn_lessons.models import (
     GoogLeNetCIFAR,
     LeNet5,
     ResNetCIFAR,
-    vgg,
+    starts,
 )
 from cnn_lessons.training import checkpoint
 
@@ -35,8 +35,7 @@ RESULTS = _WRITTEN if _WRITTEN.is_dir() else Path(__file__).parent / "results"
 def _he(build: Callable[[], nn.Module]) -> nn.Module:
     """He's start of 2015: with PyTorch's own, deep networks without batch norm do not learn."""
     model = build()
-    vgg.initialise(model, "he")
-    return model
+    return starts.he(model)
 
 
 NETWORKS = {

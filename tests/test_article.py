@@ -23,9 +23,9 @@ from cnn_lessons.models import (
     GoogLeNet,
     GoogLeNetCIFAR,
     LeNet5,
+    starts,
 )
 from cnn_lessons.models.googlenet import ARTICLE_TABLE
-from cnn_lessons.models.weights import initialise_article
 from cnn_lessons.shapes import record
 
 from .networks import LARGE, SMALL, empty, images, randomise
@@ -129,14 +129,13 @@ def test_auxiliary_logits_are_the_articles_while_training():
 
 @needs_article
 @pytest.mark.parametrize("name", ["alexnet_half", "googlenet"])
-def test_initialise_article_draws_as_the_article_does(name):
+def test_the_articles_start_draws_as_the_article_does(name):
     class_name, _, marker, build, _ = NETWORKS[name]
     namespace = {"torch": torch, "nn": nn, "F": F}
     exec(article_code(marker), namespace)
     theirs = namespace[class_name](init_weights=True).state_dict()
-    model = build()
-    initialise_article(model)
-    for (key, tensor), expected in zip(model.state_dict().items(), theirs.values()):
+    ours = starts.article(build()).state_dict()
+    for (key, tensor), expected in zip(ours.items(), theirs.values()):
         if tensor.dim() == 1:
             assert tensor.abs().max() == expected.abs().max() == 0, key
         else:

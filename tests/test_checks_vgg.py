@@ -10,7 +10,7 @@ from torch import nn
 
 from cnn_lessons import checks
 from cnn_lessons.checks.vgg import COLUMN_E, FAULTS
-from cnn_lessons.models import VGG, vgg
+from cnn_lessons.models import VGG, starts, vgg
 from cnn_lessons.see import probes
 from cnn_lessons.shapes import record
 
@@ -82,7 +82,7 @@ def test_the_numbers_are_those_of_the_networks():
     assert seen[-1].receptive_field == (11, 11) and seen.parameters == 184_320
     torch.manual_seed(0)
     net = VGG("D", 10, 32)
-    vgg.initialise(net, "he")
+    starts.he(net)
     assert net.features.conv1_1.weight.std().item() == pytest.approx(sqrt(2 / 27), rel=0.05)
 
 

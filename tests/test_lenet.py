@@ -78,15 +78,6 @@ def test_the_squashing_takes_1_to_1():
     )
 
 
-def test_the_original_starts_within_2_4_over_fan_in():
-    model = LeNet5Original()
-    assert 0.9 * 2.4 / 25 < model.c1.weight.abs().max() <= 2.4 / 25
-    assert 0.9 * 2.4 / 120 < model.f6.weight.abs().max() <= 2.4 / 120
-    map_of = model.c3.reads.nonzero()[:, 0]
-    assert model.c3.weight[map_of == 15].abs().max() <= 2.4 / 150
-    assert model.c3.weight[map_of == 0].abs().max() > 2.4 / 150
-
-
 def test_an_activation_is_there_only_if_asked_for():
     kinds = [type(module) for module in LeNet5(activation=nn.Tanh).features]
     assert kinds == [nn.Conv2d, nn.Tanh, nn.MaxPool2d, nn.Conv2d, nn.Tanh, nn.MaxPool2d]

@@ -29,10 +29,10 @@ from cnn_lessons.models import (
     LeNet5Original,
     ResNet,
     ResNetCIFAR,
+    conversion,
     googlenet,
     resnet,
-    vgg,
-    weights,
+    starts,
 )
 from cnn_lessons.shapes import record
 
@@ -207,7 +207,7 @@ def test_same_outputs_as_torchvision(name):
     theirs = torchvision_network(name)
     with torch.device("meta"):
         ours = TORCHVISION[name]().eval()
-    ours.load_state_dict(weights.from_torchvision(theirs.state_dict(), ours), assign=True)
+    ours.load_state_dict(conversion.from_torchvision(theirs.state_dict(), ours), assign=True)
     pictures = images(LARGE, batch=2)
     with torch.inference_mode():
         expected = theirs(pictures)
@@ -235,7 +235,7 @@ def test_weights_that_do_not_fit_are_refused(name, model, message):
     with torch.device("meta"):
         theirs, ours = getattr(torchvision.models, name)(**arguments), model()
     with pytest.raises(ValueError, match=message):
-        weights.from_torchvision(theirs.state_dict(), ours)
+        conversion.from_torchvision(theirs.state_dict(), ours)
 
 
 # --- details of the papers ------------------------------------------------------------------------
@@ -345,59 +345,11 @@ def test_auxiliary_heads_read_4a_and_4d():
     assert not torch.allclose(output.aux1, output.aux2)
 
 
-# --- initialisations ------------------------------------------------------------------------------
-
-
-def test_alexnet_starts_as_the_paper_says():
-    for name, parameter in AlexNet().named_parameters():
-        layer = name.split(".")[1]
-        if name.endswith("weight"):
-            assert parameter.std().item() == pytest.approx(0.01, rel=0.02)
-        else:
-            one = layer in ("conv2", "conv4", "conv5", "fc6", "fc7")
-            assert set(parameter.tolist()) == {1.0 if one else 0.0}, layer
-
-
-@pytest.mark.parametrize(
-    ("start", "std"),
-    [
-        ("variance 0.01", 0.1),
-        ("std 0.01", 0.01),
-        ("glorot", (2 / (9 * 64 + 9 * 64)) ** 0.5),
-        ("he", (2 / (9 * 64)) ** 0.5),
-    ],
-)
-def test_starts_of_vgg(start, std):
-    model = VGG("B", num_classes=10, input_size=32)
-    vgg.initialise(model, start)
-    assert model.features.conv1_2.weight.std().item() == pytest.approx(std, rel=0.02)
-    assert not model.features.conv1_2.bias.any()
-    assert not model.classifier.fc8.bias.any()
-
-
-@pytest.mark.parametrize("build", [partial(ResNet, 18), ResNetCIFAR])
-def test_resnets_start_with_hes_weights(build):
-    for module in build().modules():
-        if isinstance(module, nn.Conv2d):
-            std = (2 / module.weight[0].numel()) ** 0.5
-            assert module.weight.std().item() == pytest.approx(std, rel=0.15)
-
-
-def test_article_start_in_both_modes():
-    model = AlexNetHalf(num_classes=10)
-    for mode, fan in (("fan_out", 48 * 11 * 11), ("fan_in", 3 * 11 * 11)):
-        weights.initialise_article(model, mode)
-        assert model.features.conv1.weight.std().item() == pytest.approx((2 / fan) ** 0.5, rel=0.05)
-        assert model.classifier.fc7.weight.std().item() == pytest.approx(0.01, rel=0.02)
-
-
 # --- what every network can do --------------------------------------------------------------------
 
 
 def he(build):
-    model = build()
-    vgg.initialise(model, "he")
-    return model
+    return starts.he(build())
 
 
 # One of each class, small enough to train here: how to build it, its input, a learning rate.
@@ -494,6 +446,27 @@ def test_runs_on_the_meta_device(name):
         assert logits.shape == (2, classes)
 
 
+@pytest.mark.parametrize("build", [ResNet, ResNetCIFAR, ArticleResNet])
+def test_a_slice_of_a_resnet_is_its_layers_one_after_the_other(build):
+    model, pictures = build(num_classes=10).eval(), images((3, 64, 64))
+    with torch.inference_mode():
+        first, rest = model[:3], model[3:]
+        maps = pictures
+        for layer in list(model.children())[:3]:
+            maps = layer(maps)
+        assert torch.equal(first(pictures), maps)
+        assert torch.equal(rest(maps), model(pictures))
+    assert model[0] is model.conv1 and model[-1] is model.fc
+    assert list(rest.state_dict()) == list(model.state_dict())[len(first.state_dict()) :]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_sequential_part_can_be_sliced(name):
+    for module in build_on_meta(name).modules():
+        if isinstance(module, nn.Sequential):
+            assert len(module[:1]) == 1
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_every_step_is_a_module_of_its_own(name):
     model = build_on_meta(name)
@@ -551,11 +524,6 @@ def test_bad_arguments(build, message):
         build()
 
 
-def test_unknown_start():
-    with pytest.raises(ValueError, match="start must be one of variance 0"):
-        vgg.initialise(nn.Linear(2, 2), "best")
-
-
 BAD_IMAGES = [
     (LeNet5, (2, 1, 32, 32), "c1 reads 3 channels"),
     (AlexNet, (2, 1, 224, 224), "conv1 expects 3 channels; got (2, 1, 224, 224)"),
@@ -601,11 +569,10 @@ def test_auxiliary_heads_need_to_be_there_and_224_pixels():
 # --- the files ------------------------------------------------------------------------------------
 
 
-def test_models_stay_small_and_import_nothing_of_ours():
+def test_models_stay_small_and_import_their_starts_alone():
     files = list(MODELS.glob("*.py"))
     assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files) < 1000
     for file in files:
         if file.name != "__init__.py":
-            assert not re.search(r"^\s*(from \.|.*cnn_lessons)", file.read_text("utf-8"), re.M), (
-                file
-            )
+            ours = re.findall(r"^\s*from \.|^.*cnn_lessons.*$", file.read_text("utf-8"), re.M)
+            assert set(ours) <= {"from cnn_lessons.models import starts"}, file

@@ -225,7 +225,7 @@ FIGURES = {
     ),
     "filters": lambda: plots.filters(torch.randn(20, 3, 5, 5), "title"),
     "feature_maps": lambda: plots.feature_maps(torch.randn(100, 5, 5), "title"),
-    "by_depth": lambda: plots.by_depth({name: LAYERS for name in LONG[:6]}, "title"),
+    "by_depth": lambda: plots.by_depth(dict.fromkeys(LONG[:6], LAYERS), "title"),
     "occlusion": lambda: plots.occlusion(
         WIDE, {f"LeNet-5\n{name}": torch.rand(8, 8) for name in LONG[:5]}, "title"
     ),

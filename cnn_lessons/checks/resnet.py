@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torchvision.models import resnet as torchvision_resnet
 
 from cnn_lessons.checks.common import Verdict, check_same_function, number
-from cnn_lessons.models.resnet import BasicBlock, ResNetCIFAR
+from cnn_lessons.models.resnet import ArticleBlock, BasicBlock, ResNetCIFAR
 from cnn_lessons.shapes import ShapeError, record
 
 
@@ -268,7 +268,7 @@ def check_repaired(model: nn.Module | None) -> Verdict:
         return Verdict(False, f"It does not run on 3 × 32 × 32.\n{error}")
     if rows[-1].output != (2, 10):
         return Verdict(False, f"It runs, but gives {list(rows[-1].output)} and not [N, 10].")
-    blocks = sum(isinstance(module, BasicBlock) for module in model.modules())
+    blocks = sum(isinstance(module, (ArticleBlock, BasicBlock)) for module in model.modules())
     if blocks != 4:
         return Verdict(False, f"The article's network has four blocks; yours has {blocks}.")
     if rows.dead:

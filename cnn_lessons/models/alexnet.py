@@ -1,11 +1,10 @@
-"""AlexNet (Krizhevsky, Sutskever, Hinton 2012, NeurIPS 25): Figure 2 and section 3.5.
-
-The paper has no table of its layers, it draws each by itself: so each network here lists them.
-"""
+"""AlexNet (Krizhevsky, Sutskever, Hinton 2012, NeurIPS 25): Figure 2; the paper has no table."""
 
 from collections import OrderedDict
 
 from torch import Tensor, nn
+
+from cnn_lessons.models import starts
 
 
 class Network(nn.Module):
@@ -28,7 +27,7 @@ class AlexNet(Network):
 
     Input (N, 3, 224, 224), float; output logits (N, num_classes), no softmax. `groups=1` joins the
     two halves: conv2, conv4 and conv5 then read all maps of the layer before. The network starts
-    with the paper's weights, see `initialise`.
+    with the paper's weights, `starts.alexnet`.
     Departures from the paper: conv1 pads by 2, since 224 pixels do not give the 55 of Figure 2
     without; torch divides LRN's alpha by the 5 maps it sums, so 5e-4 here is the paper's 1e-4.
     Departures from the article: it has half the maps, no LRN and one group, see `AlexNetHalf`.
@@ -52,14 +51,14 @@ class AlexNet(Network):
             pool5=nn.MaxPool2d(3, stride=2),
         ))
         self.classifier = _classifier(256 * 6 * 6, 4096, num_classes)
-        initialise(self)
+        starts.alexnet(self)
 
 
 class AlexNetHalf(Network):
     """The article's network for 224 pixels: one GPU's half of Figure 2; 16,630,440 parameters.
 
     Input (N, 3, 224, 224), float; output logits (N, num_classes), no softmax. It starts
-    as PyTorch does; the article's optional start is `weights.initialise_article(model)`.
+    as PyTorch does; the article's optional start is `starts.article`.
     Departures from the paper: half the maps and units, no LRN, no second group to read from.
     Departures from the article: dropout after fc6 and fc7, the paper's place, not before them.
     Raises ValueError for num_classes below 1, and for images of another shape.
@@ -117,15 +116,3 @@ def _classifier(in_features: int, hidden: int, num_classes: int) -> nn.Sequentia
         fc8=nn.Linear(hidden, num_classes),
     ))
 # fmt: on
-
-
-def initialise(model: nn.Module) -> None:
-    """The paper's start (section 5): weights from N(0, 0.01²), biases 0 or, in five layers, 1.
-
-    The ones let the ReLUs of conv2, conv4, conv5, fc6 and fc7 begin with positive inputs.
-    """
-    for name, module in model.named_modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            ones = name.split(".")[-1] in ("conv2", "conv4", "conv5", "fc6", "fc7")
-            nn.init.normal_(module.weight, std=0.01)
-            nn.init.constant_(module.bias, 1.0 if ones else 0.0)

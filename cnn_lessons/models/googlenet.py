@@ -90,7 +90,7 @@ class NaiveInception(nn.Module):
         return torch.cat([branch(maps) for branch in branches], dim=1)
 
 
-class AuxiliaryHead(nn.Sequential):
+class AuxiliaryHead(nn.Module):
     """A small classifier on the maps of 4a or 4d, for training only (section 5).
 
     Input (N, in_channels, 14, 14), output logits (N, num_classes). Departure from the article: it
@@ -98,12 +98,16 @@ class AuxiliaryHead(nn.Sequential):
     """
 
     def __init__(self, in_channels: int, num_classes: int):
-        super().__init__(OrderedDict(
-            pool=nn.AvgPool2d(5, stride=3),
-            conv=nn.Conv2d(in_channels, 128, kernel_size=1), relu=nn.ReLU(), flatten=nn.Flatten(),
-            fc1=nn.Linear(128 * 4 * 4, 1024), relu1=nn.ReLU(), drop=nn.Dropout(0.7),
-            fc2=nn.Linear(1024, num_classes),
-        ))
+        super().__init__()
+        self.pool = nn.AvgPool2d(5, stride=3)
+        self.conv, self.relu = nn.Conv2d(in_channels, 128, kernel_size=1), nn.ReLU()
+        self.flatten = nn.Flatten()
+        self.fc1, self.relu1 = nn.Linear(128 * 4 * 4, 1024), nn.ReLU()
+        self.drop, self.fc2 = nn.Dropout(0.7), nn.Linear(1024, num_classes)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        features = self.flatten(self.relu(self.conv(self.pool(maps))))
+        return self.fc2(self.drop(self.relu1(self.fc1(features))))
 
 
 class GoogLeNet(nn.Module):
@@ -111,7 +115,7 @@ class GoogLeNet(nn.Module):
 
     Input (N, 3, H, W), float, 224 pixels in the paper and 31 at least; output logits
     (N, num_classes), no softmax. `forward` never runs the heads; `forward_with_aux`, for training,
-    does. It starts as PyTorch does; the article's optional start is `weights.initialise_article`.
+    does. It starts as PyTorch does; the article's optional start is `starts.article`.
     Departures from the paper: no LRN after pool1 and conv2.
     Departures from the article: while it trains, its forward returns a tuple (logits, aux2, aux1),
     so that each caller must know both the mode and the order; and the dropout of the heads.

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cnn_lessons.models import starts
+
 # Table I: which of the six S2 maps (rows) each of the sixteen C3 maps (columns) reads.
 # fmt: off
 TABLE_1 = """
@@ -90,21 +92,15 @@ class LeNet5Original(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.c1 = nn.Conv2d(1, 6, kernel_size=5)
-        self.squash1 = ScaledTanh()
-        self.s2 = Subsampling(6)
-        self.squash2 = ScaledTanh()
-        self.c3 = TableConv2d(TABLE_1, kernel_size=5)
-        self.squash3 = ScaledTanh()
-        self.s4 = Subsampling(16)
-        self.squash4 = ScaledTanh()
-        self.c5 = nn.Conv2d(16, 120, kernel_size=5)
-        self.squash5 = ScaledTanh()
+        self.c1, self.squash1 = nn.Conv2d(1, 6, kernel_size=5), ScaledTanh()
+        self.s2, self.squash2 = Subsampling(6), ScaledTanh()
+        self.c3, self.squash3 = TableConv2d(TABLE_1, kernel_size=5), ScaledTanh()
+        self.s4, self.squash4 = Subsampling(16), ScaledTanh()
+        self.c5, self.squash5 = nn.Conv2d(16, 120, kernel_size=5), ScaledTanh()
         self.flatten = nn.Flatten()
-        self.f6 = nn.Linear(120, 84)
-        self.squash6 = ScaledTanh()
+        self.f6, self.squash6 = nn.Linear(120, 84), ScaledTanh()
         self.output = RBF(DIGITS)
-        initialise(self)
+        starts.lecun(self)
 
     def forward(self, images: Tensor) -> Tensor:
         if images.shape[1:] != (1, 32, 32):
@@ -129,6 +125,7 @@ class Subsampling(nn.Module):
     """S2 and S4: the sum of each 2x2 square, times one trainable weight, plus one bias, per map."""
 
     kernel_size = stride = 2
+    fan_in = 4
 
     def __init__(self, channels: int):
         super().__init__()
@@ -176,19 +173,3 @@ class RBF(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return -(features[:, None] - self.centres).square().sum(dim=2)
-
-
-def initialise(model: LeNet5Original) -> None:
-    """The paper's start (appendix A): uniform within 2.4 / fan-in (C3's biases: its largest)."""
-    for module in model.modules():
-        if isinstance(module, Subsampling):
-            fan_in = torch.full_like(module.weight, 4.0)
-        elif isinstance(module, TableConv2d):
-            fan_in = module.fan_in
-        elif isinstance(module, (nn.Conv2d, nn.Linear)):
-            fan_in = torch.tensor(float(module.weight[0].numel()))
-        else:
-            continue
-        with torch.no_grad():
-            module.weight.copy_((torch.rand_like(module.weight) * 2 - 1) * 2.4 / fan_in)
-            module.bias.copy_((torch.rand_like(module.bias) * 2 - 1) * 2.4 / fan_in.max())

@@ -2,10 +2,11 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import partial
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from cnn_lessons.models import starts
 
 
 # fmt: off
@@ -24,8 +25,7 @@ class BasicBlock(nn.Module):
         super().__init__()
         _check_counts(in_channels=in_channels, channels=channels, stride=stride)
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride=stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.relu1 = nn.ReLU()
+        self.bn1, self.relu1 = nn.BatchNorm2d(channels), nn.ReLU()
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
         self.shortcut = _shortcut(in_channels, channels, stride, shortcut)
@@ -51,11 +51,9 @@ class Bottleneck(nn.Module):
         _check_choice("stride_on", stride_on, ("3x3", "1x1"))
         stride1, stride2 = (stride, 1) if stride_on == "1x1" else (1, stride)
         self.conv1 = nn.Conv2d(in_channels, channels, 1, stride=stride1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.relu1 = nn.ReLU()
+        self.bn1, self.relu1 = nn.BatchNorm2d(channels), nn.ReLU()
         self.conv2 = nn.Conv2d(channels, channels, 3, stride=stride2, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
-        self.relu2 = nn.ReLU()
+        self.bn2, self.relu2 = nn.BatchNorm2d(channels), nn.ReLU()
         self.conv3 = nn.Conv2d(channels, 4 * channels, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(4 * channels)
         self.shortcut = _shortcut(in_channels, 4 * channels, stride, shortcut)
@@ -103,14 +101,11 @@ def _shortcut(in_channels: int, out_channels: int, stride: int, option: str | No
     return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(out_channels)))
 
 
-class Network(nn.Sequential):
-    """What the three networks below share: layers that run one after the other."""
+class Network(nn.Module):
+    """What the three networks below share: the layers in a slice, such as `net[:3]`, run alone."""
 
-    def forward(self, images: Tensor) -> Tensor:
-        if images.dim() != 4 or images.shape[1] != 3 or 0 in images.shape[2:]:
-            got = tuple(images.shape)
-            raise ValueError(f"images must be (N, 3, H, W): conv1 expects 3 channels; got {got}")
-        return super().forward(images)
+    def __getitem__(self, index: int | slice) -> nn.Module:
+        return nn.Sequential(OrderedDict(self.named_children()))[index]
 
 
 class ResNet(Network):
@@ -118,7 +113,7 @@ class ResNet(Network):
 
     Input (N, 3, H, W), float, 224 pixels in the paper; output logits (N, num_classes), no softmax.
     The paper's "7x7" stem divides the size by 4; the "3x3" stem keeps it, for CIFAR-10's pictures.
-    For `shortcut` and `stride_on` see the blocks. It starts with the paper's weights, `initialise`.
+    For `shortcut` and `stride_on` see the blocks. It starts with the paper's weights, `starts.he`.
     Departures from the paper: it strides on the first 1x1, and takes "A" for 18 and 34. From the
     article: its "Res18" is `ArticleResNet`.
     Raises ValueError for arguments other than these, and for images without 3 channels.
@@ -130,11 +125,32 @@ class ResNet(Network):
         _check_choice("depth", depth, TABLE_1)
         _check_choice("stem", stem, ("7x7", "3x3"))
         _check_choice("stride_on", stride_on, ("3x3", "1x1"))
-        self.stride_on = stride_on
-        block, counts = TABLE_1[depth]
+        _check_counts(num_classes=num_classes)
+        block, (n2, n3, n4, n5) = TABLE_1[depth]
+        options, wide, self.stride_on = {"shortcut": shortcut}, block.expansion, stride_on
         if block is Bottleneck:
-            block = partial(Bottleneck, stride_on=stride_on)
-        _build(self, stem, block, (64, 128, 256, 512), counts, shortcut, num_classes)
+            options["stride_on"] = stride_on
+        if stem == "7x7":
+            self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
+        else:
+            self.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        self.bn1, self.relu1 = nn.BatchNorm2d(64), nn.ReLU()
+        self.pool1 = nn.MaxPool2d(3, stride=2, padding=1) if stem == "7x7" else None
+        self.conv2_x = _stage(block, n2, 64, 64, **options)
+        self.conv3_x = _stage(block, n3, 64 * wide, 128, stride=2, **options)
+        self.conv4_x = _stage(block, n4, 128 * wide, 256, stride=2, **options)
+        self.conv5_x = _stage(block, n5, 256 * wide, 512, stride=2, **options)
+        self.pool, self.flatten = nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        self.fc = nn.Linear(512 * wide, num_classes)
+        starts.he(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        _check_images(images)
+        maps = self.relu1(self.bn1(self.conv1(images)))
+        if self.pool1:
+            maps = self.pool1(maps)
+        maps = self.conv5_x(self.conv4_x(self.conv3_x(self.conv2_x(maps))))
+        return self.fc(self.flatten(self.pool(maps)))
 
 
 class ResNetCIFAR(Network):
@@ -150,15 +166,49 @@ class ResNetCIFAR(Network):
         super().__init__()
         if type(depth) is not int or depth < 8 or depth % 6 != 2:
             raise ValueError(f"depth must be 6n + 2: 8, 14, 20, 26, ...; got {depth!r}")
-        counts = [(depth - 2) // 6] * 3
-        _build(self, "3x3", BasicBlock, (16, 32, 64), counts, shortcut, num_classes)
+        _check_counts(num_classes=num_classes)
+        n = (depth - 2) // 6
+        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
+        self.bn1, self.relu1 = nn.BatchNorm2d(16), nn.ReLU()
+        self.conv2_x = _stage(BasicBlock, n, 16, 16, shortcut=shortcut)
+        self.conv3_x = _stage(BasicBlock, n, 16, 32, stride=2, shortcut=shortcut)
+        self.conv4_x = _stage(BasicBlock, n, 32, 64, stride=2, shortcut=shortcut)
+        self.pool, self.flatten = nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        self.fc = nn.Linear(64, num_classes)
+        starts.he(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        _check_images(images)
+        maps = self.relu1(self.bn1(self.conv1(images)))
+        maps = self.conv4_x(self.conv3_x(self.conv2_x(maps)))
+        return self.fc(self.flatten(self.pool(maps)))
+
+
+class ArticleBlock(nn.Module):
+    """The article's block: its first convolution halves the size and keeps the number of maps.
+
+    Input (N, in_channels, H, W), output (N, channels, H / 2, W / 2), rounded up. It projects.
+    """
+
+    def __init__(self, in_channels: int, channels: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, in_channels, 3, stride=2, padding=1, bias=False)
+        self.bn1, self.relu1 = nn.BatchNorm2d(in_channels), nn.ReLU()
+        self.conv2 = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.shortcut = _shortcut(in_channels, channels, 2, "C")
+        self.relu2 = nn.ReLU()
+
+    def forward(self, maps: Tensor) -> Tensor:
+        residual = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(maps)))))
+        return self.relu2(residual + self.shortcut(maps))
 
 
 class ArticleResNet(Network):
     """The article's "Res18": four blocks that all project; 7,497,418 parameters.
 
     Input (N, 3, H, W), float, 32 pixels in the article; output logits (N, num_classes), no softmax.
-    It has ten layers with weights, fourteen with the projections.
+    It has ten layers with weights, fourteen with the projections. It starts as PyTorch does.
     Departures from the paper: neither ReLU nor pool after conv1, no identity shortcut, no stage of
     64 maps, and a block's first convolution keeps the number of maps. From the article: none.
     Raises ValueError for num_classes below 1, and for images without 3 channels.
@@ -169,39 +219,54 @@ class ArticleResNet(Network):
         _check_counts(num_classes=num_classes)
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        for k, widths in enumerate(((64, 128), (128, 256), (256, 512), (512, 512)), start=1):
-            block = BasicBlock(*widths, stride=2)
-            block.conv1 = nn.Conv2d(widths[0], widths[0], 3, stride=2, padding=1, bias=False)
-            block.bn1 = nn.BatchNorm2d(widths[0])
-            block.conv2 = nn.Conv2d(*widths, 3, padding=1, bias=False)
-            self.add_module(f"block{k}", block)
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.flatten = nn.Flatten()
+        self.block1 = ArticleBlock(64, 128)
+        self.block2 = ArticleBlock(128, 256)
+        self.block3 = ArticleBlock(256, 512)
+        self.block4 = ArticleBlock(512, 512)
+        self.pool, self.flatten = nn.AdaptiveAvgPool2d(1), nn.Flatten()
         self.fc = nn.Linear(512, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        _check_images(images)
+        maps = self.block2(self.block1(self.bn1(self.conv1(images))))
+        return self.fc(self.flatten(self.pool(self.block4(self.block3(maps)))))
+
+
+def three_stages(widths: Sequence[int] = (16, 32, 64), blocks: Sequence[int] = (3, 3, 3),
+                 num_classes: int = 10) -> nn.Sequential:
+    """A residual network in the manner of ResNetCIFAR, with widths and depths of its own.
+
+    A stage has so many maps and so many basic blocks; the second and the third halve the size. As
+    it is, it is ResNetCIFAR(20). Input (N, 3, H, W), output logits (N, num_classes).
+    Raises ValueError for other than three counts each, for counts below 1, and for falling widths.
+    """
+    if len(widths) != 3 or len(blocks) != 3:
+        raise ValueError(f"needs three widths and three numbers of blocks; got {widths}, {blocks}")
+    (w2, w3, w4), (n2, n3, n4) = widths, blocks
+    return starts.he(nn.Sequential(OrderedDict(
+        conv1=nn.Conv2d(3, w2, 3, padding=1, bias=False), bn1=nn.BatchNorm2d(w2), relu1=nn.ReLU(),
+        conv2_x=_stage(BasicBlock, n2, w2, w2, shortcut="A"),
+        conv3_x=_stage(BasicBlock, n3, w2, w3, stride=2, shortcut="A"),
+        conv4_x=_stage(BasicBlock, n4, w3, w4, stride=2, shortcut="A"),
+        pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), fc=nn.Linear(w4, num_classes),
+    )))
 # fmt: on
 
 
-def _build(network: Network, stem: str, block: type, widths, counts, shortcut, num_classes) -> None:
-    """The stem, the stages conv2_x, conv3_x, ..., of which all but the first halve, and the end."""
-    _check_counts(num_classes=num_classes)
-    size, stride = (7, 2) if stem == "7x7" else (3, 1)
-    network.conv1 = nn.Conv2d(3, widths[0], size, stride, padding=size // 2, bias=False)
-    network.bn1 = nn.BatchNorm2d(widths[0])
-    network.relu1 = nn.ReLU()
-    if stem == "7x7":
-        network.pool1 = nn.MaxPool2d(3, stride=2, padding=1)
-    in_channels = widths[0]
-    for s, (channels, count) in enumerate(zip(widths, counts), start=2):
-        stage = nn.Sequential()
-        for k in range(count):
-            stride = 2 if s > 2 and k == 0 else 1
-            stage.append(block(in_channels, channels, stride, shortcut))
-            in_channels = channels * stage[-1].expansion
-        network.add_module(f"conv{s}_x", stage)
-    network.pool = nn.AdaptiveAvgPool2d(1)
-    network.flatten = nn.Flatten()
-    network.fc = nn.Linear(in_channels, num_classes)
-    initialise(network)
+def _stage(
+    block: type, count: int, in_channels: int, channels: int, stride: int = 1, **options
+) -> nn.Sequential:
+    """A row of Table 1: `count` blocks of so many channels, of which the first may stride."""
+    _check_counts(blocks=count)
+    first = block(in_channels, channels, stride, **options)
+    wide = channels * block.expansion
+    return nn.Sequential(first, *(block(wide, channels, **options) for _ in range(count - 1)))
+
+
+def _check_images(images: Tensor) -> None:
+    if images.dim() != 4 or images.shape[1] != 3 or 0 in images.shape[2:]:
+        got = tuple(images.shape)
+        raise ValueError(f"images must be (N, 3, H, W): conv1 expects 3 channels; got {got}")
 
 
 def _check_counts(**counts: int) -> None:
@@ -213,42 +278,3 @@ def _check_counts(**counts: int) -> None:
 def _check_choice(name: str, value: object, allowed: object) -> None:
     if value not in list(allowed):
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}")
-
-
-def initialise(model: nn.Module) -> None:
-    """The paper's start, that of arXiv:1502.01852 for ReLUs: N(0, 2 / fan-in), biases 0."""
-    for module in model.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-
-
-def three_stages(
-    widths: Sequence[int] = (16, 32, 64), blocks: Sequence[int] = (3, 3, 3), num_classes: int = 10
-) -> nn.Sequential:
-    """A residual network in the manner of ResNetCIFAR, with widths and depths of its own.
-
-    A stage has so many maps and so many basic blocks; the second and the third halve the size. As
-    it is, it is ResNetCIFAR(20). Input (N, 3, H, W), output logits (N, num_classes).
-    Raises ValueError for other than three counts each, for counts below 1, and for widths that fall
-    from stage to stage: shortcut A adds maps and cannot take any away.
-    """
-    if len(widths) != 3 or len(blocks) != 3:
-        raise ValueError(f"needs three widths and three numbers of blocks; got {widths}, {blocks}")
-    channels = widths[0]
-    layers = OrderedDict(
-        conv1=nn.Conv2d(3, channels, 3, padding=1, bias=False),
-        bn1=nn.BatchNorm2d(channels),
-        relu1=nn.ReLU(),
-    )
-    for s, (width, count) in enumerate(zip(widths, blocks)):
-        _check_counts(blocks=count)
-        stage = layers[f"conv{s + 2}_x"] = nn.Sequential()
-        for k in range(count):
-            stage.append(BasicBlock(channels, width, 2 if s and not k else 1, "A"))
-            channels = width
-    layers |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
-    network = nn.Sequential(layers | {"fc": nn.Linear(channels, num_classes)})
-    initialise(network)
-    return network

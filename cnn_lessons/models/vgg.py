@@ -1,7 +1,6 @@
 """VGG (Simonyan, Zisserman 2014, arXiv:1409.1556): Table 1, columns A to E."""
 
 from collections import OrderedDict
-from functools import partial
 
 from torch import Tensor, nn
 
@@ -18,22 +17,13 @@ TABLE_1 = {
     "E": [[(3, 64)] * 2, [(3, 128)] * 2, [(3, 256)] * 4, [(3, 512)] * 4, [(3, 512)] * 4],
 }
 
-# How to draw the weights: the paper's words (section 3.1), the same words read as a standard
-# deviation, what the paper found later (Glorot), and He's of 2015 (arXiv:1502.01852).
-STARTS = {
-    "variance 0.01": partial(nn.init.normal_, std=0.1),
-    "std 0.01": partial(nn.init.normal_, std=0.01),
-    "glorot": nn.init.xavier_uniform_,
-    "he": partial(nn.init.kaiming_normal_, nonlinearity="relu"),
-}
-
 
 class VGG(nn.Module):
     """One column of Table 1: "D" is VGG-16, with 138,357,544 parameters, "E" is VGG-19.
 
     Input (N, 3, input_size, input_size), float; output logits (N, num_classes), no softmax. 224
     pixels are the paper's input, 32 are CIFAR-10's; fc6 alone differs. `batch_norm=True` puts a
-    batch norm after each convolution. It starts as PyTorch does; see also `initialise`.
+    batch norm after each convolution. It starts as PyTorch does; see `starts.vgg`.
     Departures from the paper: batch norm, of 2015, and that start. From the article: none; its two
     networks are `VGG("D", num_classes=10, input_size=32)` and `VGG("D")`.
     Raises ValueError for a column that Table 1 has not, an input_size that is not a multiple of 32,
@@ -87,16 +77,3 @@ def _features(blocks: list[list], batch_norm: bool) -> nn.Sequential:
             in_channels = channels
         features.add_module(f"pool{b}", nn.MaxPool2d(2))
     return features
-
-
-def initialise(model: nn.Module, start: str = "variance 0.01") -> None:
-    """Draw all weights as one of STARTS does, at first the paper's; biases 0.
-
-    With the paper's own the deeper columns do not train: it trained A and copied layers from it.
-    """
-    if start not in list(STARTS):
-        raise ValueError(f"start must be one of {', '.join(STARTS)}; got {start!r}")
-    for module in model.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            STARTS[start](module.weight)
-            nn.init.zeros_(module.bias)

@@ -248,7 +248,7 @@ class _Graph:
             if number in main:
                 self.lane[number] = self._lane(number, main)
         outermost = max(self.lane.values()) + 1
-        self.lane |= {number: outermost for number in self.side}
+        self.lane |= dict.fromkeys(self.side, outermost)
 
     def _lane(self, number: int, main: set[int]) -> float:
         """A single branch goes straight on, a second one beside it, more of them to both sides."""

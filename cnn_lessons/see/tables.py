@@ -95,8 +95,10 @@ def vgg_table(column: str = "D", title: str = "") -> Table:
         raise ValueError(f"column must be one of {', '.join(vgg.TABLE_1)}; got {column!r}")
     records = [on_meta(partial(VGG, name), SIZE) for name in vgg.TABLE_1]
     lines = [("layers with weights", *map(_layers, records)), *_vgg_blocks(records[0])]
-    for fc in ("fc6", "fc7", "fc8"):
-        lines.append((fc, *(f"FC-{each[f'classifier.{fc}'].output[1]}" for each in records)))
+    lines += [
+        (fc, *(f"FC-{each[f'classifier.{fc}'].output[1]}" for each in records))
+        for fc in ("fc6", "fc7", "fc8")
+    ]
     lines.append(("parameters", *(f"{each.parameters:,}" for each in records)))
     lines.append(("paper: parameters", *(f"{count} million" for count in PRINTED_VGG)))
     lines.append(("MACs", *(f"{each.macs:,}" for each in records)))

@@ -1,4 +1,4 @@
-"""Weights from elsewhere: the article's start, and torchvision's weights under our names."""
+"""Weights from elsewhere: those of torchvision under our names."""
 
 from torch import Tensor, nn
 
@@ -6,17 +6,6 @@ WHY_NOT = {
     "AlexNet": "torchvision's is that of 'One weird trick' (arXiv:1404.5997), with other widths",
     "GoogLeNet": "torchvision's has batch norms, no biases, and 3×3 kernels for Table 1's 5×5",
 }
-
-
-def initialise_article(model: nn.Module, mode: str = "fan_out") -> None:
-    """The article's option: convolutions He's normal, linear layers N(0, 0.01²), biases 0."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")
-        elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.01)
-        if isinstance(module, (nn.Conv2d, nn.Linear)) and module.bias is not None:
-            nn.init.zeros_(module.bias)
 
 
 def from_torchvision(state_dict: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
@@ -31,9 +20,7 @@ def from_torchvision(state_dict: dict[str, Tensor], model: nn.Module) -> dict[st
         if name.startswith(paper):
             raise ValueError(f"model must be a VGG or a ResNet; got {name}: {why}")
     if getattr(model, "column", "") == "A-LRN" or getattr(model, "stride_on", "3x3") != "3x3":
-        raise ValueError(
-            f"model must have no LRN and its stride on the 3x3, as torchvision's; got {name}"
-        )
+        raise ValueError(f"model must have no LRN, and its stride on the 3x3; got {name}")
     ours = model.state_dict()
     if len(ours) != len(state_dict):
         raise ValueError(f"state_dict must have {len(ours)} tensors; got {len(state_dict)}")
