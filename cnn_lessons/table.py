@@ -118,7 +118,7 @@ class Table:
         cells = ""
         for k, cell in enumerate(line):
             tag = f'th scope="{scope}"' if cell and (scope == "col" or k == 0) else "td"
-            cells += f"<{tag}{SIDES[k in self._words]}>{_escape(cell, '&nbsp;')}</{tag[:2]}>"
+            cells += f"<{tag}{SIDES[k in self._words]}>{_escape(cell, '&#160;')}</{tag[:2]}>"
         return f"<tr>{cells}</tr>"
 
 
@@ -139,4 +139,6 @@ def _escape(cell: str, space: str = " ") -> str:
     """As HTML, which may stand in Markdown; `space` keeps [N, 6, 28, 28] and the like together."""
     lines = html.escape(cell, quote=False).split("\n")
     lines = [line.replace(" ", space) if len(line) < 32 else line for line in lines]
-    return re.sub(r"(?m)^\*(.+)\*$", r"<strong>\1</strong>", "\n".join(lines)).replace("\n", "<br>")
+    return re.sub(r"(?m)^\*(.+)\*$", r"<strong>\1</strong>", "\n".join(lines)).replace(
+        "\n", "<br/>"
+    )

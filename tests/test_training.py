@@ -341,7 +341,7 @@ def test_watch_sees_every_finished_epoch():
 def test_history_prints_a_line_an_epoch():
     history = fit(small(), Pictures(), Pictures(), Recipe(epochs=2), progress=False)
     lines = str(history).splitlines()
-    assert len(lines) == 3 and lines[2].split()[0] == "2"
+    assert len(lines) == 4 and lines[3].split()[0] == "2"
     assert history.seconds == sum(epoch.seconds for epoch in history.epochs)
 
 

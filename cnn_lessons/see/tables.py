@@ -57,7 +57,7 @@ def compare(records: Mapping[str, Record], title: str = "") -> Table:
         "MACs": lambda record: f"{record.macs:,}",
         "outputs in kB": lambda record: f"{record.memory / 1000:,.0f}",
         "dead weights": lambda record: f"{record.dead:,}",
-    }  # fmt: skip
+    }
     lines += [(name, *map(total, records.values())) for name, total in totals.items()]
     return Table(("map", *records), tuple(lines), foot=len(totals), title=title)
 
