@@ -2,17 +2,27 @@
 
 import ipywidgets as W
 import pytest
+import torch
 from IPython.core.formatters import DisplayFormatter
 
 from cnn_lessons.see import panels, svg
 
 
 class TwoSentences(panels.Panel):
-    def static_html(self):
-        return "<p>One.</p>"
+    """It shows its number and keeps one sentence; some numbers it cannot show."""
 
-    def static_text(self):
-        return "One."
+    def __init__(self):
+        super().__init__()
+        self.tensor = torch.ones(3)
+        self.build({"number": W.IntText(2)}, [self.sign, self.shown])
+
+    def html(self):
+        if self.controls["number"].value == 3:
+            raise RuntimeError("no <3>")
+        return f"Number {self.controls['number'].value}."
+
+    def static(self):
+        return "<p>One.</p>", "One."
 
 
 def square(side, colour="grey"):
@@ -34,7 +44,7 @@ def explorer():
 
 
 def test_a_panel_is_shown_as_widget_and_stored_as_html_and_text():
-    panel = TwoSentences([W.IntText()])
+    panel = TwoSentences()
     data, _ = DisplayFormatter().format(panel)
     assert data.pop(panels.VIEW)["model_id"] == panel.model_id
     assert data == {"text/html": "<p>One.</p>", "text/plain": "One."}
@@ -79,8 +89,8 @@ def test_a_new_limit_holds_for_the_field_and_its_slider():
 def test_the_static_view_is_the_state_at_the_start():
     panel = explorer()
     panel.controls["side"].value = 5
-    assert panel.static_text() == "A grey square of 4."
-    assert panel.static_html() == (
+    assert panel.static()[1] == "A grey square of 4."
+    assert panel.static()[0] == (
         '<p>A grey square of 4.</p><table><thead><tr><th scope="col">side</th>'
         '<th scope="col">area</th></tr></thead><tbody><tr><th scope="row">2</th><td>4</td></tr>'
         "</tbody></table>"

@@ -211,9 +211,9 @@ def test_stepping_marks_the_row_and_changes_what_is_shown(panel):
     seen = set()
     for number in range(len(panel.record)):
         panel.number.value = number
-        assert f"<b>{number}: {panel.record[number].name}</b>" in panel.details.value
-        assert panel.details.value == step_html(panel.step(), panel.channel.value)
-        seen.add(panel.details.value)
+        assert f"<b>{number}: {panel.record[number].name}</b>" in panel.shown.value
+        assert step_html(panel.step(), panel.channel.value) in panel.shown.value
+        seen.add(panel.shown.value)
     assert len(seen) == len(panel.record)
 
 
@@ -228,11 +228,11 @@ def test_the_ends_stop_and_the_buttons_move(panel):
 
 
 def test_another_picture_and_another_map_are_shown(panel):
-    first = panel.details.value
+    first = panel.shown.value
     panel.channel.value = 4
-    other_map = panel.details.value
+    other_map = panel.shown.value
     panel.picture.value = 2
-    assert len({first, other_map, panel.details.value}) == 3
+    assert len({first, other_map, panel.shown.value}) == 3
     assert panel.record.outputs[0].shape == (1, 6, 28, 28)
     panel.number.value = 2
     panel.channel.value = 15
@@ -241,12 +241,12 @@ def test_another_picture_and_another_map_are_shown(panel):
 
 
 def test_each_picture_of_a_step_has_its_text(panel):
-    tags = re.findall(r"<img [^>]*>", panel.details.value)
+    tags = re.findall(r"<img [^>]*>", panel.shown.value)
     assert len(tags) == 4 and all(re.search(r'alt="[^"]+"', tag) for tag in tags)
     data = re.search(r"base64,([^\"]+)", tags[1]).group(1)
     pixels = np.array(Image.open(io.BytesIO(base64.b64decode(data))))
     assert (pixels == panel.step().maps).all()
-    assert 'aria-live="polite"' in panel.details.value
+    assert 'aria-live="polite"' in panel.shown.value
 
 
 def test_all_controls_are_named(panel):
@@ -263,7 +263,7 @@ def test_without_a_kernel_the_table_and_the_strip_stay(panel):
         "text/plain",
     }
     assert bundle["text/html"] == record(LeNet5(), (3, 32, 32))._repr_html_()
-    tiles, titles = film_strip(panel.record, panel._pixels)
+    tiles, titles = film_strip(panel.record, panel.pixels)
     assert titles[1:] == ["c1\n6×28×28", "s2\n6×14×14", "c3\n16×10×10", "s4\n16×5×5"]
     assert len(plots.film_strip(tiles, titles).axes) >= 5
 
