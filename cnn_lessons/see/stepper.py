@@ -177,7 +177,7 @@ def _sees(row: Row, sides: tuple[int, ...]) -> str:
     """What a unit sees of an input with these sides; a field that is not known is told as such."""
     fields = row.field or ()
     if not fields or None in fields:
-        return "not known: this step, or one before it, mixes places in a way of its own"
+        return "not known: this step, or one before it, does not tell which pixels it reads"
     seen = f"{_times(f.size for f in fields)} pixels of the input"
     if not any(f.stride for f in fields):
         return f"{seen}: all of it, for every unit"
@@ -406,7 +406,9 @@ class Stepper(Panel):
         forward: Callable | None = None,
     ):
         super().__init__()
-        self.images, self.pictures = _checked(torch.as_tensor(images), pictures)
+        if not isinstance(model, nn.Module):
+            raise ValueError(f"model must be a network, a torch.nn.Module; got {model!r}")
+        self.images, self.pictures = _checked(images, pictures)
         self.model, self.forward, self.class_names = model, forward, class_names
         self._record_picture(0)
         if not len(self.record):
@@ -500,11 +502,9 @@ def _labelled(text: str, width: int) -> dict:
 
 def _checked(images: Tensor, pictures: Tensor | None) -> tuple[Tensor, Tensor]:
     """Both as batches; where there are no pictures they are made from the images."""
-    if images.dim() not in (3, 4) or not images.numel():
-        raise ValueError(
-            "images must have the axes (channels, height, width), or several of them in front; "
-            f"got {tuple(images.shape)}"
-        )
+    if not isinstance(images, Tensor) or images.dim() not in (3, 4) or not images.numel():
+        got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise ValueError(f"images must be a tensor (C, H, W), or (N, C, H, W); got {got}")
     images = images if images.dim() == 4 else images[None]
     if pictures is None:
         return images, _to_look_at(images)
