@@ -108,7 +108,8 @@ def widgets():
     return len(module._instances if hasattr(module, "_instances") else W.Widget.widgets)
 
 
-def test_a_closed_panel_keeps_no_widget_and_nothing_that_it_held():
+def test_a_closed_panel_keeps_no_widget_and_nothing_that_it_held(run):
+    run("a", 1)
     before = widgets()
     panel, other = TwoSentences(), explorer()
     held = [weakref.ref(thing) for thing in (panel.tensor, panel.shown, other.sliders["side"])]
