@@ -457,8 +457,9 @@ def _extent(seen: Field, units: int, side: int) -> tuple[int, int]:
 
     It has the picture and what the units see, but at most half a picture outside on each side.
     """
-    last = seen.last + (units - 1) * seen.stride
-    return max(-(side // 2), min(0, seen.first)), min(side + side // 2, max(side, last + 1))
+    firsts = seen.first, seen.first + (units - 1) * seen.stride
+    end = max(firsts) + seen.size
+    return max(-(side // 2), min(0, *firsts)), min(side + side // 2, max(side, end))
 
 
 class ReceptiveField(Explorer):
