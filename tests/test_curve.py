@@ -15,24 +15,37 @@ def history(epochs):
 @pytest.fixture
 def shown(monkeypatch):
     found = []
-    monkeypatch.setattr(curve, "display", found.append)
+    monkeypatch.setattr(curve, "display", lambda data, **how: found.append((data, how)))
     return found
 
 
-def test_one_widget_is_shown_once_and_drawn_anew_each_epoch(monkeypatch, shown):
+def test_one_figure_is_shown_and_replaced_after_each_epoch(monkeypatch, shown):
     monkeypatch.setenv("CNN_LESSONS_PROFILE", "cpu")
-    draw = curve.curve("LeNet-5")
-    (place,) = shown
+    draw = curve.live_curve("LeNet-5")
+    assert shown == []
     draw(history([1]))
-    first = place.value
     draw(history([1, 2]))
-    assert len(shown) == 1 and place.value != first
-    assert 'alt="epoch 2: validation accuracy 24.0%"' in place.value
-    picture = base64.b64decode(place.value.split("base64,")[1].split('"')[0])
-    assert picture.startswith(b"\x89PNG")
+    (first, how), (_, below), (second, again), (words, _) = shown
+    assert how["display_id"] == again["display_id"] != below["display_id"]
+    assert [each["update"] for _, each in shown] == [False, False, True, True]
+    text = (
+        "After epoch 2 the training loss is 1.00, from 2.00 in epoch 1, and the validation "
+        "accuracy 24.0%."
+    )
+    assert second["text/plain"] == again["metadata"]["image/png"]["alt"] == text
+    assert words["text/markdown"] == f"*{text}*"
+    assert first["image/png"] != second["image/png"]
+    assert base64.b64decode(second["image/png"]).startswith(b"\x89PNG")
+
+
+def test_two_curves_do_not_replace_each_other(monkeypatch, shown):
+    monkeypatch.setenv("CNN_LESSONS_PROFILE", "cpu")
+    for _ in range(2):
+        curve.live_curve()(history([1]))
+    assert len({how["display_id"] for _, how in shown}) == 4
 
 
 def test_the_test_profile_shows_nothing(monkeypatch, shown):
     monkeypatch.setenv("CNN_LESSONS_PROFILE", "test")
-    curve.curve()(history([1]))
+    curve.live_curve()(history([1]))
     assert shown == []

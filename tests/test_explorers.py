@@ -2,6 +2,8 @@
 
 import itertools
 import re
+from collections import OrderedDict
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import ipywidgets as W
@@ -11,9 +13,10 @@ from IPython.core.formatters import DisplayFormatter
 from torch import nn
 from torch.nn import functional as F
 
-from cnn_lessons.models import AlexNet, LeNet5, ResNet, googlenet
+from cnn_lessons.models import AlexNet, LeNet5, ResNet, ResNetCIFAR, googlenet
 from cnn_lessons.see import explorers as ex
 from cnn_lessons.shapes import on_meta, record
+from cnn_lessons.shapes.fields import Field
 
 SETTINGS = list(itertools.product((5, 7, 10, 13), (1, 2, 3, 5), (1, 2, 3, 7), (0, 1, 3), (1, 2, 3)))
 LENET = record(LeNet5(), (3, 32, 32))
@@ -207,6 +210,45 @@ def test_units_and_pictures_that_do_not_exist_are_refused():
         ex.ReceptiveField(record(nn.Linear(4, 2), torch.zeros(1, 4)))
 
 
+def with_fields(*fields):
+    """A record of one convolution, 3×3 with 30×30 units, said to see something else."""
+    recorded = record(nn.Conv2d(3, 4, 3), (3, 32, 32))
+    return replace(recorded, rows=[replace(recorded[0], field=fields or None)])
+
+
+def test_every_unit_may_see_all_of_the_picture():
+    recorded = with_fields(Field(0, 31, 0), Field(0, 31, 0))
+    one, other = (ex.receptive_field(recorded, 0, k, k) for k in (0, 29))
+    assert one.numbers == other.numbers and one.numbers["inside"] == 32 * 32
+    assert one.table[1][1] == "—" and "All of them are in the picture" in one.sentence
+    assert '<rect x="0" y="0" width="32" height="32" fill="none" stroke="#0072B2"' in one.svg
+
+
+def test_a_flipped_map_is_followed_from_its_other_end():
+    recorded = with_fields(Field(29, 31, -1), Field(0, 2, 1))
+    numbers = ex.receptive_field(recorded, 0, 29, 29).numbers
+    assert (numbers["top"], numbers["left"]) == (0, 29)
+    assert 'viewBox="-0.32 -0.32 32.64 32.64"' in ex.receptive_field(recorded, 0, 29, 29).svg
+
+
+@pytest.mark.parametrize("fields", [(), (Field(0, 2, 1),), (None, Field(0, 2, 1)), (None, None)])
+def test_what_is_not_known_on_both_axes_of_a_picture_is_not_drawn(fields):
+    with pytest.raises(ValueError, match="receptive field is known; got 'Conv2d'"):
+        ex.receptive_field(with_fields(*fields), 0, 0, 0)
+    with pytest.raises(ValueError, match="record must have a layer"):
+        ex.ReceptiveField(with_fields(*fields))
+
+
+def test_names_of_layers_are_escaped_and_cut():
+    name = '<script>&\u202e"' + "x" * 10_000
+    panel = ex.ReceptiveField(
+        record(nn.Sequential(OrderedDict({name: nn.Conv2d(3, 4, 3)})), (3, 9, 9))
+    )
+    for text in (panel.shown.value, *panel._repr_mimebundle_().values()):
+        assert "<script" not in str(text) and "\u202e" not in str(text) and len(text) < 4_000
+    ElementTree.fromstring(panel.shown.value)
+
+
 def test_another_layer_has_other_units():
     panel = ex.ReceptiveField(LENET, IMAGE)
     panel.set(row=27, column=3)
@@ -283,15 +325,17 @@ def test_the_naive_module_costs_more():
 
 def test_a_row_sets_the_widths_and_other_widths_leave_the_row():
     panel = ex.InceptionCost("4e")
-    assert panel.state() == ex.inception_rows()["4e"]
-    panel.row.value = "5b"
-    assert panel.state() == ex.inception_rows()["5b"] and "1,442,816 weights" in panel.shown.value
+    row = panel.controls["row"]
+    assert panel.state() == {"row": "4e", **ex.inception_rows()["4e"]}
+    row.value = "5b"
+    assert panel.state() == {"row": "5b", **ex.inception_rows()["5b"]}
+    assert "1,442,816 weights" in panel.shown.value
     panel.controls["ch3x3_reduce"].value = 182
-    assert panel.row.value == "" and "1,442,816" not in panel.shown.value
+    assert row.value == "" and "1,442,816" not in panel.shown.value
     panel.controls["ch3x3_reduce"].value = 192
-    assert panel.row.value == "5b"
-    panel.row.value = ""  # the widths are still those of 5b
-    assert panel.row.value == "5b"
+    assert row.value == "5b"
+    row.value = ""  # the widths are still those of 5b
+    assert row.value == "5b"
     with pytest.raises(ValueError, match="in_channels"):
         ex.inception_cost(in_channels=0)
 
@@ -362,6 +406,30 @@ def test_groups_that_do_not_divide_and_other_layers_are_refused():
             ex.grouped(**settings)
 
 
+# --- a network within a budget ------------------------------------------------------------------
+
+
+def test_the_parts_of_a_network_add_up_and_are_held_against_the_budget():
+    truth = on_meta(ResNetCIFAR, (3, 32, 32))
+    view = ex.budget()
+    assert view.numbers["parameters"] == truth.parameters and view.numbers["macs"] == truth.macs
+    assert view.sentence.startswith("269,722 of 300,000 parameters and 40,551,040 of 50,000,000")
+    assert "within the budget" in view.sentence
+    for column in (1, 2):
+        *parts, total = (int(line[column].replace(",", "")) for line in view.table[1:])
+        assert sum(parts) == total
+    assert "too many parameters and MACs" in ex.budget(32, 64, 128).sentence
+    assert "too many MACs." in ex.budget(32, 32, 32, 4, 1, 1).sentence
+
+
+def test_a_network_that_cannot_be_built_is_told_in_the_panel():
+    panel = ex.Budget()
+    panel.controls["width1"].value = 160
+    assert "<svg" not in panel.shown.value and "aria-live" in panel.shown.value
+    panel.controls["width1"].value = 16
+    assert "within the budget" in panel.shown.value
+
+
 # --- all of them --------------------------------------------------------------------------------
 
 PANELS = {
@@ -372,6 +440,7 @@ PANELS = {
     "groups": ex.Groups,
     "inception": ex.InceptionCost,
     "shortcut": ex.ShortcutSwitch,
+    "budget": ex.Budget,
 }
 
 
@@ -391,7 +460,10 @@ def test_every_state_is_a_drawing_with_a_name_and_its_words(panel):
             )
         for value in values:
             control.value = value
-            drawing, words, _ = ElementTree.fromstring(panel.shown.value)
+            shown = ElementTree.fromstring(panel.shown.value)[0]
+            if isinstance(panel, ex.Budget) and "cannot lose maps" in (shown.text or ""):
+                continue  # a stage of fewer maps than the one before it
+            drawing, words, _ = shown
             assert drawing.get("role") == "img" and len(drawing.get("aria-label")) > 40
             assert drawing[0].get("fill") == "white"  # readable on a dark page
             assert words.get("aria-live") == "polite" and len(words.text) > 40

@@ -3,19 +3,31 @@
 import base64
 import io
 import re
+from collections import OrderedDict
+from dataclasses import replace
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 import torch
 import torchvision
+from jupyter_client.manager import start_new_kernel
 from matplotlib import colormaps
 from PIL import Image
 from torch import nn
 
-from cnn_lessons.models import GoogLeNet, GoogLeNetCIFAR, LeNet5, LeNet5Original, ResNet
+from cnn_lessons.models import (
+    GoogLeNet,
+    GoogLeNetCIFAR,
+    LeNet5,
+    LeNet5Original,
+    ResNet,
+    ResNetCIFAR,
+)
 from cnn_lessons.see import colours, plots
 from cnn_lessons.see.stepper import Stepper, branch_lines, film_strip, step, step_html, table_lines
-from cnn_lessons.shapes import ShapeError, record
+from cnn_lessons.shapes import Record, ShapeError, record
+from cnn_lessons.shapes.fields import Field, Window
 
 NAMES = [f"class {k}" for k in range(10)]
 PICTURES = torch.randint(0, 256, (3, 3, 32, 32), generator=torch.Generator().manual_seed(0)).byte()
@@ -211,9 +223,9 @@ def test_stepping_marks_the_row_and_changes_what_is_shown(panel):
     seen = set()
     for number in range(len(panel.record)):
         panel.number.value = number
-        assert f"<b>{number}: {panel.record[number].name}</b>" in panel.details.value
-        assert panel.details.value == step_html(panel.step(), panel.channel.value)
-        seen.add(panel.details.value)
+        assert f"<b>{number}: {panel.record[number].name}</b>" in panel.shown.value
+        assert step_html(panel.step(), panel.channel.value) in panel.shown.value
+        seen.add(panel.shown.value)
     assert len(seen) == len(panel.record)
 
 
@@ -228,11 +240,11 @@ def test_the_ends_stop_and_the_buttons_move(panel):
 
 
 def test_another_picture_and_another_map_are_shown(panel):
-    first = panel.details.value
+    first = panel.shown.value
     panel.channel.value = 4
-    other_map = panel.details.value
+    other_map = panel.shown.value
     panel.picture.value = 2
-    assert len({first, other_map, panel.details.value}) == 3
+    assert len({first, other_map, panel.shown.value}) == 3
     assert panel.record.outputs[0].shape == (1, 6, 28, 28)
     panel.number.value = 2
     panel.channel.value = 15
@@ -241,12 +253,12 @@ def test_another_picture_and_another_map_are_shown(panel):
 
 
 def test_each_picture_of_a_step_has_its_text(panel):
-    tags = re.findall(r"<img [^>]*>", panel.details.value)
+    tags = re.findall(r"<img [^>]*>", panel.shown.value)
     assert len(tags) == 4 and all(re.search(r'alt="[^"]+"', tag) for tag in tags)
     data = re.search(r"base64,([^\"]+)", tags[1]).group(1)
     pixels = np.array(Image.open(io.BytesIO(base64.b64decode(data))))
     assert (pixels == panel.step().maps).all()
-    assert 'aria-live="polite"' in panel.details.value
+    assert 'aria-live="polite"' in panel.shown.value
 
 
 def test_all_controls_are_named(panel):
@@ -263,7 +275,7 @@ def test_without_a_kernel_the_table_and_the_strip_stay(panel):
         "text/plain",
     }
     assert bundle["text/html"] == record(LeNet5(), (3, 32, 32))._repr_html_()
-    tiles, titles = film_strip(panel.record, panel._pixels)
+    tiles, titles = film_strip(panel.record, panel.pixels)
     assert titles[1:] == ["c1\n6×28×28", "s2\n6×14×14", "c3\n16×10×10", "s4\n16×5×5"]
     assert len(plots.film_strip(tiles, titles).axes) >= 5
 
@@ -285,23 +297,250 @@ def test_grey_pictures_one_picture_and_heads_work():
 
 
 def test_wrong_images_and_a_broken_network_say_what_is_wrong():
-    with pytest.raises(ValueError, match="images must have the axes"):
-        Stepper(LeNet5(), torch.zeros(32, 32))
+    for images in (torch.zeros(32, 32), torch.zeros(0, 3, 32, 32), "four", [IMAGES[0]]):
+        with pytest.raises(ValueError, match=r"images must be a tensor \(C, H, W\)"):
+            Stepper(LeNet5(), images)
+    for pictures in (IMAGES, PICTURES[:2], PICTURES[:, :, 1:], PICTURES[:, :2]):
+        with pytest.raises(ValueError, match=r"pictures must be uint8, \(3, 1 or 3, 32, 32\)"):
+            Stepper(LeNet5(), IMAGES, pictures)
+    for model in (LeNet5, "LeNet5"):
+        with pytest.raises(ValueError, match="model must be a network"):
+            Stepper(model, IMAGES)
+    with pytest.raises(ValueError, match="model must do something with the images"):
+        Stepper(Own(lambda images: 3), IMAGES)
     with pytest.raises(ShapeError, match=r"2 \(Linear\) failed"):
         Stepper(nn.Sequential(nn.ReLU(), nn.Flatten(), nn.Linear(9, 9)), torch.zeros(3, 4, 4))
 
 
-def test_sequences_and_single_numbers_are_shown_too():
-    class Odd(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.flatten = nn.Flatten(2)
+# --- networks of a learner's own ------------------------------------------------------------------
 
-        def forward(self, images):
-            return self.flatten(images).transpose(1, 2), images.mean()
 
-    panel = Stepper(Odd(), IMAGES[0])
-    assert [output.dim() for output in panel.record.outputs] == [3, 3, 0]
+class Own(nn.Module):
+    """A network made of one function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, images):
+        return self.function(images)
+
+
+def walked(panel):
+    """Each step of a panel as it is shown; an error would be shown in its place."""
+    shown = []
     for number in range(len(panel.record)):
         panel.number.value = number
-        assert panel.step().maps is not None
+        assert step_html(panel.step(), panel.channel.value) in panel.shown.value
+        shown.append(panel.step())
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda x: x.mean(), "output [N]; 1 number"),
+        (lambda x: x.mean((1, 2, 3)), "output [N]; 1 number"),
+        (lambda x: x.mean((2, 3)), "output [N, 3]; 3 numbers"),
+        (lambda x: x.flatten(2).transpose(1, 2), "output [N, 1024, 3]; 1 map of 1024×3"),
+        (lambda x: x.unflatten(1, (1, 3)), "output [N, 1, 3, 32, 32]; 3 maps of 32×32"),
+        (lambda x: x > 0, "output [N, 3, 32, 32]; 3 maps of 32×32"),
+        (lambda x: torch.fft.fft2(x), "output [N, 3, 32, 32]; 3 maps of 32×32"),
+        (lambda x: x.repeat(1, 1366, 1, 1)[:, :4096], "the first 64 of 4,096 maps of 32×32"),
+        (lambda x: x.repeat(1, 3, 1, 1).flatten(1), "the first 4,096 of 9,216 numbers"),
+    ],
+)
+def test_outputs_with_any_number_of_axes_are_shown(function, words):
+    last = walked(Stepper(Own(function), IMAGES[0]))[-1]
+    assert words in last.text and last.maps is not None and max(last.maps.shape) < 700
+
+
+@pytest.mark.parametrize("function", [lambda x: x[:, :0], lambda x: x[x > 9]])
+def test_an_output_without_numbers_has_no_picture(function):
+    last = walked(Stepper(Own(function), IMAGES[0]))[-1]
+    assert last.maps is last.one_map is None and "0 numbers" in last.text
+
+
+def test_a_picture_of_one_pixel_is_shown():
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten(), nn.Linear(4, 2))
+    first, _, last = walked(Stepper(model, IMAGES[0, :, :1, :1], class_names="ab"))
+    assert first.picture.shape == (224, 224, 3) and len(last.scores) == 2
+
+
+def test_what_is_no_number_is_told_and_has_a_colour_of_its_own():
+    values = torch.tensor([[1.0, float("nan"), -2.0, float("-inf"), float("inf"), 0.0]])
+    recorded = record(Own(lambda x: x * 1), values[None, None], keep=True)
+    shown = step(recorded, 0)
+    odd = (shown.one_map == colours.NOT_FINITE).all(axis=2)
+    assert odd.tolist() == [[False, True, False, True, True, False]]
+    # The scale of the others is theirs alone: −2 has the end of the colours, 0 their middle.
+    blue, white = colormaps[colours.ACTIVATIONS]([0.0, 0.5], bytes=True)[:, :3]
+    assert (shown.one_map[0, 2] == blue).all() and (shown.one_map[0, 5] == white).all()
+    assert shown.text.endswith("; 3 of 6 numbers are NaN or infinite, in yellow.")
+    for name in (colours.ACTIVATIONS, colours.WEIGHTS):
+        scale = colormaps[name](np.linspace(0, 1, 256), bytes=True)[:, :3].astype(int)
+        assert abs(scale - colours.NOT_FINITE).max(axis=1).min() > 60
+
+
+def test_logits_that_are_no_numbers_have_no_probabilities(lenet):
+    nn.init.constant_(lenet.classifier.output.bias, float("nan"))
+    last = walked(Stepper(lenet, IMAGES[:1]))[-1]
+    assert last.scores == () and "10 of 10 numbers are NaN" in last.text
+
+
+def test_what_a_unit_sees_is_said_for_any_number_of_axes():
+    recorded = record(nn.Conv2d(3, 4, 3), (3, 9, 9))
+
+    def sees(output, *fields):
+        row = replace(recorded[0], output=(2, *output), field=fields or None)
+        return dict(step(Record([row]), 0).facts)["Sees"]
+
+    known, everything = Field(-1, 3, 2), Field(0, 8, 0)
+    assert sees((4, 4, 4), known, known) == (
+        "5×5 pixels of the input; the first view is centred on pixel (1, 1), the next one is "
+        "2 further"
+    )
+    assert sees((4, 4), known).startswith("5 pixels of the input; the first view is centred on")
+    assert "(1, 1, 1), the next one is 2 further" in sees((4, 4, 4, 4), known, known, known)
+    assert "is 2×1 further" in sees((4, 4, 4), known, Field(0, 2, 1))
+    assert sees((4, 4, 4), everything, everything) == (
+        "9×9 pixels of the input: all of it, for every unit"
+    )
+    for unknown in ((), (None, None), (known, None)):
+        assert sees((4, 4, 4), *unknown).startswith("not known")
+
+
+def test_the_size_of_a_window_is_told_for_any_number_of_axes():
+    row = record(nn.Conv2d(3, 4, 3), (3, 9, 9))[0]
+
+    def size(read, made, kernel):
+        ones, zeros = (1,) * len(kernel), (0,) * len(kernel)
+        window = Window(kernel, ones, zeros, ones)
+        row_ = replace(row, inputs=((2, 3, *read),), output=(2, 4, *made), window=window)
+        return dict(step(Record([row_]), 0).facts)["Output"]
+
+    nine = "floor((9 + 2·0 − 3) / 1) + 1 = 7"
+    assert size((9,), (7,), (3,)) == f"{nine}, for width; 4 channels"
+    assert size((9, 9), (7, 7), (3, 3)) == f"{nine}, for height and width; 4 channels"
+    assert size((9, 9, 9), (7, 7, 7), (3, 3, 3)).startswith(f"{nine}, for depth and height and")
+    assert size((5, 9, 9), (5, 7, 7), (1, 3, 3)).startswith(
+        "depth floor((5 + 2·0 − 1) / 1) + 1 = 5"
+    )
+
+
+def test_a_view_is_framed_only_where_it_is_known(lenet):
+    recorded, black = record(lenet, (3, 32, 32)), np.zeros((32, 32, 3), np.uint8)
+
+    def framed(*fields):
+        row = replace(recorded[0], field=fields or None)
+        return (step(Record([row]), 0, picture=black).picture == (230, 159, 0)).all(axis=2)
+
+    everything = Field(0, 31, 0)
+    assert not framed().any() and not framed(everything).any()
+    assert not framed(everything, None).any()
+    rows, columns = framed(everything, everything).nonzero()
+    assert {rows.min(), columns.min()} == {1} and {rows.max(), columns.max()} == {7 * 32 - 2}
+
+
+EVIL = "<script>alert('1')</script>&\"\u202e" + "x" * 10_000
+
+
+class Tags(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.found = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.found |= {tag, *(name for name, _ in attributes)}
+
+
+def test_names_from_a_learners_code_are_escaped_and_cut():
+    layer = type(EVIL, (nn.Conv2d,), {})(3, 4, 3)
+    model = nn.Sequential(OrderedDict({f"$a$ {EVIL.replace('.', '')}": layer, "2": nn.Flatten()}))
+    panel = Stepper(model, IMAGES[:1, :, :4, :4], labels=[0], class_names=[EVIL] * 16)
+    walked(panel)
+    tags = Tags(panel.shown.value).found
+    assert not tags & {"script", "onclick"} and "img" in tags and "table" in tags
+    assert all(len(line) < 120 for line in table_lines(panel.record)[1])
+    assert len(panel.picture.options[0][0]) < 40
+    for text in (panel.shown.value, str(panel.picture.options), str(panel.children)):
+        assert "\u202e" not in text and "x" * 100 not in text
+    tiles, titles = film_strip(panel.record, panel.pixels)
+    plots.film_strip(tiles, titles).savefig(io.BytesIO())
+    assert all(len(line) < 30 for title in titles for line in title.split("\n"))
+
+
+# --- a panel under stress -------------------------------------------------------------------------
+
+
+def test_a_hundred_clicks_are_all_answered():
+    panel = Stepper(ResNetCIFAR(20), IMAGES)
+    forth = next(w for w in panel.children[0].children if w.description == "Next ▶")
+    for _ in range(100):
+        forth.click()
+    last = len(panel.record) - 1
+    assert panel.number.value == last and f"<b>{last}: fc</b>" in panel.shown.value
+    assert 'data-answer="101"' in panel.shown.value
+
+
+def test_two_steppers_of_one_network_do_not_disturb_each_other(lenet):
+    lenet.train()
+    one, two = (Stepper(lenet, IMAGES, PICTURES) for _ in range(2))
+    one.number.value, two.number.value = 3, 1
+    one.picture.value, two.picture.value = 1, 2
+    alone = Stepper(lenet, IMAGES, PICTURES)
+    alone.set(number=3, picture=1)
+    assert alone.shown.value.partition(">")[2] == one.shown.value.partition(">")[2]
+    assert lenet.training and not any(module._forward_hooks for module in lenet.modules())
+
+
+def test_a_picture_that_cannot_be_recorded_is_told_in_the_panel():
+    def not_bright(images):
+        if images.mean() > 5:
+            raise RuntimeError("too <bright>")
+        return images * 2
+
+    panel = Stepper(Own(not_bright), torch.stack([IMAGES[0], IMAGES[1] + 9]))
+    panel.picture.value = 1
+    assert "too &lt;bright&gt;" in panel.shown.value and "<img" not in panel.shown.value
+    panel.picture.value = 0
+    assert "<img" in panel.shown.value
+
+
+KERNEL = """import gc, torch
+from ipywidgets.widgets import widget
+from cnn_lessons.see import Stepper
+model, images = torch.nn.Conv2d(3, 4, 3), torch.rand(2, 3, 8, 8)
+def count():
+    gc.collect()
+    widgets = getattr(widget, '_instances', None) or widget.Widget.widgets
+    return len(widgets), sum(type(thing) is torch.Tensor for thing in gc.get_objects())
+"""
+
+
+def test_running_a_cell_again_costs_nothing_in_a_kernel():
+    """Later runs leave as many widgets and tensors as the second, with a name for the cell or
+    without."""
+    manager, client = start_new_kernel()
+
+    def run(code, cell="", expression="0"):
+        content = {"code": code, "user_expressions": {"it": expression}, "store_history": True}
+        about = {"cellId": cell} if cell else {}
+        message = client.session.msg("execute_request", content, metadata=about)
+        client.shell_channel.send(message)
+        reply = client.get_shell_msg(timeout=60)
+        while reply["parent_header"]["msg_id"] != message["header"]["msg_id"]:
+            reply = client.get_shell_msg(timeout=60)
+        assert reply["content"]["status"] == "ok", reply["content"]
+        return reply["content"]["user_expressions"]["it"]["data"]["text/plain"]
+
+    try:
+        run(KERNEL)
+        for cell, runs in ("named", 20), ("", 5):
+            expressions = ["0", "count()", *["0"] * (runs - 3), "count()"]
+            counts = [run("Stepper(model, images)", cell, it) for it in expressions]
+            assert counts[1] == counts[-1]
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)

@@ -6,6 +6,7 @@ Inputs are grey, activations red to blue around 0, weights brown to green around
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#8C8C8C"
 PINK, SKY, RED, BROWN, VIOLET = "#CC79A7", "#56B4E9", "#D55E00", "#6B4226", "#5D3A9B"
 ACTIVATIONS, WEIGHTS, SCORES = "RdBu_r", "BrBG", ORANGE
+NOT_FINITE = (255, 224, 0)  # a number that is NaN or infinite, among activations and weights
 # What stands beside others has a colour and a marker of its own, for ten lines or classes.
 COLOURS = (BLUE, ORANGE, GREEN, PINK, "black", SKY, RED, GREY, BROWN, VIOLET)
 STYLES = list(zip(COLOURS, "os^DvPX<>*"))

@@ -1,10 +1,10 @@
-"""A curve that grows while a network trains: `training.fit(..., watch=curve.curve("LeNet-5"))`."""
+"""A curve that grows while a network trains: `training.fit(..., watch=live_curve("LeNet-5"))`."""
 
 import base64
 import io
 from collections.abc import Callable
+from uuid import uuid4
 
-import ipywidgets as widgets
 from IPython.display import display
 
 from cnn_lessons import training
@@ -12,23 +12,32 @@ from cnn_lessons.see import plots
 from cnn_lessons.training import History
 
 
-def curve(title: str = "") -> Callable[[History], None]:
-    """Show a place for the curves, and return what draws them there, for `fit`'s `watch`.
+def live_curve(title: str = "") -> Callable[[History], None]:
+    """What shows the training curves after each epoch, for `fit`'s `watch`.
 
-    One widget is shown once and its content replaced, so nothing is printed anew each epoch. In
-    the profile "test" nothing is shown or drawn.
+    The figure and the sentence below it are shown once and replaced each time, so that nothing is
+    printed anew, and the last ones stay where they are, in a stored notebook too. In the profile
+    "test" nothing is shown or drawn.
     """
     if training.profile() == "test":
         return lambda history: None
-    place = widgets.HTML()
-    display(place)
+    name, drawn = uuid4().hex, []
 
     def draw(history: History) -> None:
-        last = history.epochs[-1]
-        words = f"epoch {last.epoch}: validation accuracy {last.validation_accuracy:.1%}"
-        picture = io.BytesIO()
-        plots.training_curves(history, title).savefig(picture, format="png", dpi=90)
-        code = base64.b64encode(picture.getvalue()).decode()
-        place.value = f'<img alt="{words}" src="data:image/png;base64,{code}">'
+        first, last = history.epochs[0], history.epochs[-1]
+        text = (
+            f"After epoch {last.epoch} the training loss is {last.train_loss:.2f}, from "
+            f"{first.train_loss:.2f} in epoch {first.epoch}, and the validation accuracy "
+            f"{last.validation_accuracy:.1%}."
+        )
+        buffer = io.BytesIO()
+        plots.training_curves(history, title).savefig(buffer, format="png", dpi=110)
+        picture = base64.b64encode(buffer.getvalue()).decode()
+        figure = {"image/png": picture, "text/plain": text}
+        words = {"text/markdown": f"*{text}*", "text/plain": text}
+        about = {"image/png": {"alt": text}}
+        display(figure, metadata=about, raw=True, display_id=f"{name}-1", update=bool(drawn))
+        display(words, raw=True, display_id=f"{name}-2", update=bool(drawn))
+        drawn.append(text)
 
     return draw

@@ -4,7 +4,7 @@ Each one is a plain function, which works without widgets and returns a `View`, 
 over it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from inspect import signature
 from itertools import product, zip_longest
@@ -18,9 +18,21 @@ from torch import Tensor
 from cnn_lessons.models import alexnet, googlenet, resnet, vgg
 from cnn_lessons.see import svg
 from cnn_lessons.see.colours import BLUE, GREY, ORANGE, PALE_BLUE, PALE_GREY
-from cnn_lessons.see.panels import Explorer, View, check, choice, number
+from cnn_lessons.see.panels import Explorer, View, check, choice, number, tidy
 from cnn_lessons.see.probes import depth_statistics
 from cnn_lessons.shapes import Field, Record, Row, on_meta
+
+WIDTH = 690  # pixels of every drawing
+
+
+def _marked(heading: Sequence[str], lines: Mapping[str, Sequence], chosen: str) -> list[tuple]:
+    """A table of names and numbers, in which the chosen line is marked."""
+    table = [tuple(heading)]
+    for name, cells in lines.items():
+        words = (f"{cell:,}" if isinstance(cell, int) else cell for cell in cells)
+        table.append((f"▶ {name}" if name == chosen else name, *words))
+    return table
+
 
 # --- convolution arithmetic ---------------------------------------------------------------------
 
@@ -56,18 +68,18 @@ class Sizes(NamedTuple):
     @property
     def formula(self) -> str:
         n, k, s, p, d = self
-        result = f"{(self.padded - self.span) // s + 1}".replace("-", "−")
+        result = _signed((self.padded - self.span) // s + 1)
         return f"floor(({n} + 2·{p} − {d}·({k} − 1) − 1) / {s}) + 1 = {result}"
 
 
+def _signed(number: float) -> str:
+    return f"{number:g}".replace("-", "−")
+
+
 def convolution(
-    input: int = 7,
-    kernel: int = 3,
-    stride: int = 1,
-    padding: int = 0,
-    dilation: int = 1,
+    input: int = 7, kernel: int = 3, stride: int = 1, padding: int = 0, dilation: int = 1,
     position: int = 0,
-) -> View:
+) -> View:  # fmt: skip
     """Where a convolution's kernel stands for one unit of its output, and the size it gives.
 
     All in pixels of a square input; `position` counts the units of the output row by row.
@@ -77,17 +89,20 @@ def convolution(
     check(1, input=input, kernel=kernel, stride=stride, dilation=dilation)
     check(0, padding=padding)
     sizes = Sizes(input, kernel, stride, padding, dilation)
-    last = max(0, sizes.output**2 - 1)
-    if not 0 <= position <= last:
-        raise ValueError(f"position must be 0 to {last}; got {position}")
-    at = divmod(position, max(1, sizes.output))
+    at = _unit(position, sizes.output)
     sentence = _convolution_sentence(sizes, *at)
-    table = [
-        ("input", "padded", "kernel spans", "output", "left over"),
-        tuple(str(n) for n in (input, sizes.padded, sizes.span, sizes.output, sizes.rest)),
-    ]
+    values = (input, sizes.padded, sizes.span, sizes.output, sizes.rest)
+    table = [("input", "padded", "kernel spans", "output", "left over"), tuple(map(str, values))]
     numbers = {"output": sizes.output, "rest": sizes.rest, "row": at[0], "column": at[1]}
     return View(sentence, _convolution_svg(sizes, *at, sentence), table, numbers)
+
+
+def _unit(position: int, side: int) -> tuple[int, int]:
+    """Row and column of a unit in an output of side×side; without any units the first one's."""
+    last = max(0, side**2 - 1)
+    if not 0 <= position <= last:
+        raise ValueError(f"position must be 0 to {last}; got {position}")
+    return divmod(position, max(1, side))
 
 
 def _convolution_sentence(sizes: Sizes, row: int, column: int) -> str:
@@ -115,7 +130,7 @@ def _convolution_sentence(sizes: Sizes, row: int, column: int) -> str:
 
 def _lines(name: str, first: int, count: int, apart: int = 1) -> str:
     """Rows or columns in words: "row 3", "rows 0 to 2", "columns −1, 1, 3"."""
-    places = [f"{first + k * apart}".replace("-", "−") for k in range(count)]
+    places = [_signed(first + k * apart) for k in range(count)]
     if count == 1:
         return f"{name} {places[0]}"
     return f"{name}s " + (", ".join(places) if apart > 1 else f"{places[0]} to {places[-1]}")
@@ -127,37 +142,37 @@ def _convolution_svg(sizes: Sizes, row: int, column: int, sentence: str) -> str:
     left, top = x + column * sizes.stride * cell, y + row * sizes.stride * cell
     shapes = _padded_input(sizes, x, y, cell) + _kernel_window(sizes, left, top, cell)
     if not output:
-        shapes.append(svg.text(right, y + 14, "no output: the kernel does not fit", "start"))
-        return svg.drawing(690, 366, sentence, *shapes)
+        shapes.append(svg.text(right, y + 14, "no output: the kernel does not fit"))
+        return svg.drawing(WIDTH, 366, sentence, *shapes)
     place, mark = (right + column * cell, y + row * cell), max(3, cell)
     edge, height = left + sizes.span * cell, sizes.span * cell
     rays = f"M{edge:g} {top:g}L{place[0]:g} {place[1]:g}"
     rays += f"M{edge:g} {top + height:g}L{place[0]:g} {place[1] + mark:g}"
     shapes += [
-        svg.text(right, 22, f"output {output}×{output}", "start"),
+        svg.text(right, 22, f"output {output}×{output}"),
         svg.rect(right, y, output * cell, output * cell, PALE_BLUE),
         svg.grid(right, y, output, output, cell),
         svg.rect(*place, mark, mark, BLUE),
         svg.path(rays, BLUE, 1, 'stroke-dasharray="2 2"'),
     ]
-    return svg.drawing(690, 366, sentence, *shapes)
+    return svg.drawing(WIDTH, 366, sentence, *shapes)
 
 
 def _padded_input(sizes: Sizes, x: float, y: float, cell: float) -> list[str]:
     """The input in grey, its padding in white, and the edge of what no kernel reaches."""
     padded, corner = sizes.padded, (x + sizes.padding * cell, y + sizes.padding * cell)
     shapes = [
-        svg.text(x, 22, f"input {sizes.input}×{sizes.input}, padded {padded}×{padded}", "start"),
+        svg.text(x, 22, f"input {sizes.input}×{sizes.input}, padded {padded}×{padded}"),
         svg.rect(x, y, padded * cell, padded * cell, "white", GREY, 1, 'stroke-dasharray="4 3"'),
         svg.rect(*corner, sizes.input * cell, sizes.input * cell, PALE_GREY),
         svg.grid(x, y, padded, padded, cell),
-        svg.text(372, 356, "output = floor((n + 2p − d·(k − 1) − 1) / s) + 1", "start"),
+        svg.text(372, 356, "output = floor((n + 2p − d·(k − 1) − 1) / s) + 1"),
     ]
     if sizes.rest:
         read = (padded - sizes.rest) * cell
         border = f"M{x + read:g} {y}V{y + read:g}H{x}"
         shapes.append(svg.path(border, ORANGE, 3, 'stroke-dasharray="6 4"'))
-        shapes.append(svg.text(x, 356, "beyond the orange line: not read", "start"))
+        shapes.append(svg.text(x, 356, "beyond the orange line: not read"))
     return shapes
 
 
@@ -189,7 +204,6 @@ class ConvolutionArithmetic(Explorer):
         back.on_click(lambda _: self.move(-1))
         forth.on_click(lambda _: self.move(1))
         super().__init__(convolution, controls, [W.HBox([back, forth])])
-        self.adapt()
 
     def adapt(self) -> None:
         sizes = Sizes(*(self.controls[name].value for name in Sizes._fields))
@@ -197,7 +211,7 @@ class ConvolutionArithmetic(Explorer):
 
     def move(self, steps: int) -> None:
         """Let the kernel go on or back; it stays at the ends."""
-        self.controls["position"].value += steps
+        self.set(position=self.controls["position"].value + steps)
 
 
 # --- pooling ------------------------------------------------------------------------------------
@@ -226,19 +240,16 @@ def pooling(mode: str = "max", kernel: int = 2, stride: int = 2, position: int =
     if kernel > len(numbers):
         raise ValueError(f"kernel must be at most {len(numbers)}, as the map is; got {kernel}")
     windows = numbers.unfold(0, kernel, stride).unfold(1, kernel, stride).flatten(2)
-    side = len(windows)
-    if not 0 <= position < side**2:
-        raise ValueError(f"position must be 0 to {side**2 - 1}; got {position}")
+    unit = _unit(position, len(windows))
     results = {"max": windows.amax(dim=2), "average": windows.mean(dim=2)}
-    row, column = divmod(position, side)
-    text = _pooling_sentence(mode, kernel, stride, windows[row, column].tolist(), side)
-    table = [("pooling", "this unit", "mean of all units")]
-    for name, result in results.items():
-        cells = (_decimal(float(result[row, column])), _decimal(float(result.mean())))
-        table.append((f"▶ {name}" if name == mode else name, *cells))
-    drawing = _pooling_svg(results[mode], kernel, stride, (row, column), mode, text)
-    unit = float(results[mode][row, column])
-    return View(text, drawing, table, {"output": side, "unit": unit})
+    text = _pooling_sentence(mode, kernel, stride, windows[unit].tolist(), len(windows))
+    lines = {
+        name: (_decimal(float(result[unit])), _decimal(float(result.mean())))
+        for name, result in results.items()
+    }
+    table = _marked(("pooling", "this unit", "mean of all units"), lines, mode)
+    drawing = _pooling_svg(results[mode], kernel, stride, unit, mode, text)
+    return View(text, drawing, table, {"output": len(windows), "unit": float(results[mode][unit])})
 
 
 def _decimal(value: float) -> str:
@@ -268,28 +279,32 @@ def _pooling_svg(
     cell, x, y, right = 48, 12, 34, 372
     n, side = len(POOLED), len(output)
     top, left = unit[0] * stride, unit[1] * stride
-    inside = list(product(range(top, top + kernel), range(left, left + kernel)))
-    kept = max(inside, key=lambda place: POOLED[place[0]][place[1]])
-    drawn = [
-        svg.text(x, 22, f"a map of {n}×{n}", "start"),
-        svg.text(right, 22, f"{mode} pooling {kernel}×{kernel}, output {side}×{side}", "start"),
-        svg.rect(x, y, n * cell, n * cell, PALE_GREY),
-        svg.rect(right, y, side * cell, side * cell, PALE_GREY),
-        svg.rect(right + unit[1] * cell, y + unit[0] * cell, cell, cell, PALE_BLUE),
-    ]
-    drawn += [svg.rect(x + b * cell, y + a * cell, cell, cell, PALE_BLUE) for a, b in inside]
-    if mode == "max":
-        drawn.append(svg.rect(x + kept[1] * cell, y + kept[0] * cell, cell, cell, ORANGE))
-    drawn += [svg.grid(x, y, n, n, cell), svg.grid(right, y, side, side, cell)]
-    for where, numbers in ((x, POOLED), (right, output.tolist())):
-        for a, line in enumerate(numbers):
-            for b, value in enumerate(line):
-                place = where + (b + 0.5) * cell, y + (a + 0.5) * cell + 5
-                drawn.append(svg.text(*place, _decimal(value)))
-    size = kernel * cell
-    drawn.append(svg.rect(x + left * cell, y + top * cell, size, size, "none", BLUE, 3))
-    drawn.append(svg.rect(right + unit[1] * cell, y + unit[0] * cell, cell, cell, "none", BLUE, 3))
-    return svg.drawing(690, 334, sentence, *drawn)
+    window = list(product(range(top, top + kernel), range(left, left + kernel)))
+    kept = max(window, key=lambda place: POOLED[place[0]][place[1]])
+    fills = dict.fromkeys(window, PALE_BLUE) | ({kept: ORANGE} if mode == "max" else {})
+    return svg.drawing(
+        WIDTH, 334, sentence,
+        svg.text(x, 22, f"a map of {n}×{n}"),
+        svg.text(right, 22, f"{mode} pooling {kernel}×{kernel}, output {side}×{side}"),
+        *_numbers_svg(x, y, cell, POOLED, fills),
+        *_numbers_svg(right, y, cell, output.tolist(), {unit: PALE_BLUE}),
+        svg.rect(x + left * cell, y + top * cell, kernel * cell, kernel * cell, "none", BLUE, 3),
+        svg.rect(right + unit[1] * cell, y + unit[0] * cell, cell, cell, "none", BLUE, 3),
+    )  # fmt: skip
+
+
+def _numbers_svg(
+    x: float, y: float, cell: float, numbers: Sequence[Sequence[float]], fills: dict
+) -> list[str]:
+    """A square of numbers; `fills` are the colours of some of its cells (row, column)."""
+    side = len(numbers)
+    drawn = [svg.rect(x, y, side * cell, side * cell, PALE_GREY)]
+    drawn += [svg.rect(x + b * cell, y + a * cell, cell, cell, c) for (a, b), c in fills.items()]
+    drawn.append(svg.grid(x, y, side, side, cell))
+    for a, b in product(range(side), repeat=2):
+        place = x + (b + 0.5) * cell, y + (a + 0.5) * cell + 5
+        drawn.append(svg.text(*place, _decimal(numbers[a][b]), "middle"))
+    return drawn
 
 
 class Pooling(Explorer):
@@ -303,11 +318,10 @@ class Pooling(Explorer):
             "position": number("Position", 0, 0, 0),
         }
         super().__init__(pooling, controls)
-        self.adapt()
 
     def adapt(self) -> None:
         kernel, stride = (self.controls[name].value for name in ("kernel", "stride"))
-        self.limit("position", Sizes(len(POOLED), kernel, stride).output ** 2 - 1)
+        self.limit("position", max(0, Sizes(len(POOLED), kernel, stride).output ** 2 - 1))
 
 
 # --- receptive field ----------------------------------------------------------------------------
@@ -324,35 +338,37 @@ def receptive_field(
     field is not known, for a unit that it has not, and for a picture of another size.
     """
     step, picture, unit = record[layer], _input_size(record), (row, column)
-    if step.field is None:
+    if not _is_known(step):
         raise ValueError(f"layer must be one whose receptive field is known; got {step.name!r}")
     for name, value, size in zip(("row", "column"), unit, _map_size(step)):
         if not 0 <= value < size:
             raise ValueError(f"{name} must be 0 to {size - 1} in {step.name}; got {value}")
     _check_image(image, picture)
     firsts = [f.first + k * f.stride for f, k in zip(step.field, unit)]
-    centre = [f.centre + k * f.stride for f, k in zip(step.field, unit)]
-    height, width = step.receptive_field
+    centre = [_signed(f.centre + k * f.stride) for f, k in zip(step.field, unit)]
+    height, width = (f.size for f in step.field)
     inside = prod(
         max(0, min(first + f.size, side) - max(first, 0))
         for first, f, side in zip(firsts, step.field, picture)
     )
     text = _field_sentence(step, unit, firsts, inside)
-    # A vector has no neighbours.
-    stride = "{}×{}".format(*(f.stride for f in step.field)) if len(step.output) == 4 else "—"
+    strides = [f.stride for f in step.field]
+    # A vector has no neighbours, and what every unit sees has none either.
+    stride = "{}×{}".format(*strides) if len(step.output) == 4 and any(strides) else "—"
+    share = f"{inside:,} of {height * width:,}"
     table = [
         ("sees", "stride", "centre (row, column)", "pixels in the picture"),
-        (
-            f"{height}×{width}",
-            stride,
-            "{:g}, {:g}".format(*centre).replace("-", "−"),
-            f"{inside:,} of {height * width:,}",
-        ),
+        (f"{height}×{width}", stride, ", ".join(centre), share),
     ]
     numbers = {"top": firsts[0], "left": firsts[1], "height": height, "width": width}
     seen = _seen_svg(step, firsts, picture, image)
     drawing = _field_svg(step, unit, seen, picture, text)
     return View(text, drawing, table, {**numbers, "inside": inside})
+
+
+def _is_known(row: Row) -> bool:
+    """Whether its units see a known part of a picture, which has two axes."""
+    return row.field is not None and None not in row.field and len(row.field) == 2
 
 
 def _check_image(image: Tensor | None, size: tuple[int, int]) -> None:
@@ -376,10 +392,11 @@ def _map_size(row: Row) -> tuple[int, int]:
 
 
 def _field_sentence(step: Row, unit: tuple[int, int], firsts: list[int], inside: int) -> str:
-    (top, left), (height, width) = firsts, step.receptive_field
-    who = f"The unit in row {unit[0]}, column {unit[1]} of {step.name} ({step.kind}) sees"
+    (top, left), (height, width) = firsts, (f.size for f in step.field)
+    layer = f"{tidy(step.name)} ({tidy(step.kind)})"
+    who = f"The unit in row {unit[0]}, column {unit[1]} of {layer} sees"
     if len(step.output) != 4:
-        who = f"The {prod(step.output[1:]):,} units of {step.name} ({step.kind}) together see"
+        who = f"The {prod(step.output[1:]):,} units of {layer} together see"
     text = (
         f"{who} {height}×{width} pixels: {_lines('row', top, height)}, "
         f"{_lines('column', left, width)}. "
@@ -400,10 +417,10 @@ def _field_svg(
     if len(step.output) != 4:
         units = f"all {prod(step.output[1:]):,} units"
     return svg.drawing(
-        690, 366, sentence,
-        svg.text(12, 22, "input, {}×{} pixels".format(*picture), "start"),
+        WIDTH, 366, sentence,
+        svg.text(12, 22, "input, {}×{} pixels".format(*picture)),
         seen,
-        svg.text(372, 22, f"{step.name}, {units}", "start"),
+        svg.text(372, 22, f"{tidy(step.name, 30)}, {units}"),
         svg.rect(372, 34, columns * cell, rows * cell, PALE_BLUE),
         svg.grid(372, 34, rows, columns, cell),
         svg.rect(*place, mark, mark, BLUE, "none"),
@@ -412,7 +429,7 @@ def _field_svg(
 
 def _seen_svg(step: Row, firsts: list[int], picture: tuple[int, int], image: Tensor | None) -> str:
     """The picture, pale where it is not seen, and a frame round the field."""
-    (top, left), (height, width), (high, wide) = firsts, step.receptive_field, picture
+    (top, left), (height, width), (high, wide) = firsts, (f.size for f in step.field), picture
     (y, bottom), (x, right) = map(_extent, step.field, _map_size(step), picture)
     tall, long = bottom - y, right - x
     edge = max(tall, long) / 100  # room for the frame of a field at the edge
@@ -431,8 +448,8 @@ def _seen_svg(step: Row, firsts: list[int], picture: tuple[int, int], image: Ten
         svg.rect(left, top, width, height, "none", BLUE, line, still),
     )
     cropped = top < y or left < x or top + height > bottom or left + width > right
-    more = svg.text(12, 356, "what it sees goes on outside this drawing", "start")
-    return f'<svg x="12" y="34" {size} {view}>{"".join(drawn)}</svg>{more if cropped else ""}'
+    more = svg.text(12, 356, "what it sees goes on outside this drawing") if cropped else ""
+    return f'<svg x="12" y="34" {size} {view}>{"".join(drawn)}</svg>{more}'
 
 
 def _extent(seen: Field, units: int, side: int) -> tuple[int, int]:
@@ -440,8 +457,9 @@ def _extent(seen: Field, units: int, side: int) -> tuple[int, int]:
 
     It has the picture and what the units see, but at most half a picture outside on each side.
     """
-    last = seen.last + (units - 1) * seen.stride
-    return max(-(side // 2), min(0, seen.first)), min(side + side // 2, max(side, last + 1))
+    firsts = seen.first, seen.first + (units - 1) * seen.stride
+    end = max(firsts) + seen.size
+    return max(-(side // 2), min(0, *firsts)), min(side + side // 2, max(side, end))
 
 
 class ReceptiveField(Explorer):
@@ -451,7 +469,7 @@ class ReceptiveField(Explorer):
     """
 
     def __init__(self, record: Record, image: Tensor | None = None):
-        known = {k: f"{k} {row.name}" for k, row in enumerate(record) if row.field}
+        known = {k: f"{k} {tidy(row.name, 30)}" for k, row in enumerate(record) if _is_known(row)}
         if not known:
             raise ValueError("record must have a layer whose receptive field is known; got none")
         self.record = record
@@ -485,24 +503,21 @@ def vgg_column(column: str = "D", input_size: int = 224, num_classes: int = 1000
     The table has all six columns. Raises ValueError as `models.VGG` does.
     """
     record = _vgg_record(column, input_size, num_classes)
-    numbers = _vgg_numbers(record)
+    costs = {name: _vgg_numbers(_vgg_record(name, input_size, num_classes)) for name in vgg.TABLE_1}
     text = (
         "Column {}: {weight_layers} layers with weights, {parameters:,} parameters, {macs:,} MACs; "
         "a unit of pool5 sees {sees}×{sees} pixels."
-    ).format(column, **numbers)
-    names = list(vgg.TABLE_1)
+    ).format(column, **costs[column])
+    names = list(costs)
     before = names[names.index(column) - 1] if column != names[0] else None
     if before:
-        older = _vgg_numbers(_vgg_record(before, input_size, num_classes))
-        costs = [numbers[key] - older[key] for key in ("parameters", "macs")]
+        more = [costs[column][key] - costs[before][key] for key in ("parameters", "macs")]
         changes = "; ".join(_vgg_changes(column, before))
         text += f" Against {before}: {changes}; "
-        text += "{:,} parameters and {:,} MACs more.".format(*costs)
-    table = [("column", "layers with weights", "parameters", "MACs", "sees (pixels)")]
-    for name in names:
-        values = _vgg_numbers(_vgg_record(name, input_size, num_classes)).values()
-        table.append((f"▶ {name}" if name == column else name, *(f"{n:,}" for n in values)))
-    return View(text, _vgg_svg(column, before, record, text), table, numbers)
+        text += "{:,} parameters and {:,} MACs more.".format(*more)
+    heading = ("column", "layers with weights", "parameters", "MACs", "sees (pixels)")
+    table = _marked(heading, {name: cost.values() for name, cost in costs.items()}, column)
+    return View(text, _vgg_svg(column, before, record, text), table, costs[column])
 
 
 def _vgg_numbers(record: Record) -> dict[str, int]:
@@ -510,7 +525,7 @@ def _vgg_numbers(record: Record) -> dict[str, int]:
         "weight_layers": sum(row.parameters > 0 for row in record),
         "parameters": record.parameters,
         "macs": record.macs,
-        "sees": record["features.pool5"].receptive_field[0],
+        "sees": record["features.pool5"].field[0].size,
     }
 
 
@@ -535,21 +550,20 @@ def _vgg_svg(column: str, before: str | None, record: Record, sentence: str) -> 
     for b, block in enumerate(vgg.TABLE_1[column], start=1):
         y = 36 * b - 26
         side = record[f"features.conv{b}_1"].output[2]
-        drawn.append(svg.text(12, y + 19, f"block {b}, {side}×{side}", "start"))
+        drawn.append(svg.text(12, y + 19, f"block {b}, {side}×{side}"))
         older = vgg.TABLE_1[before][b - 1] if before else block
         for k, layer in enumerate(block):
             new = k >= len(older) or older[k] != layer
             fill = ORANGE if new else PALE_BLUE
             drawn.append(svg.box(150 + 92 * k, y, 84, 28, _vgg_layer(layer), fill))
         drawn.append(svg.box(150 + 92 * len(block), y, 54, 28, "pool", PALE_GREY))
-    drawn.append(svg.text(12, 209, "fully connected", "start"))
+    drawn.append(svg.text(12, 209, "fully connected"))
     for k, name in enumerate(("fc6", "fc7", "fc8")):
         label = f"{name}, {record[f'classifier.{name}'].output[1]}"
         drawn.append(svg.box(150 + 92 * k, 190, 84, 28, label, PALE_BLUE))
     if before:
-        drawn.append(svg.rect(430, 197, 14, 14, ORANGE))
-        drawn.append(svg.text(450, 209, f"not in {before}", "start"))
-    return svg.drawing(690, 232, sentence, *drawn)
+        drawn.append(svg.legend(430, 197, 0, {f"not in {before}": ORANGE}))
+    return svg.drawing(WIDTH, 232, sentence, *drawn)
 
 
 class VGGColumns(Explorer):
@@ -583,16 +597,14 @@ def grouped(layer: str = "conv2", groups: int = 2) -> View:
         raise ValueError(f"layer must be one of {', '.join(rows)}; got {layer!r}")
     if any(n % groups for row in rows.values() for n in (row.inputs[0][1], row.output[1])):
         raise ValueError(f"groups must divide the maps of all three layers; got {groups}")
-    table = [("layer", "a map reads", "parameters", "MACs", "MACs with one group")]
-    parameters, macs = record.parameters, record.macs
+    lines, parameters, macs = {}, record.parameters, record.macs
     for name, row in rows.items():
-        weights, work = row.weights // groups, row.macs // groups
-        parameters += weights - row.weights
-        macs += work - row.macs
+        saved, work = row.weights - row.weights // groups, row.macs // groups
+        parameters, macs = parameters - saved, macs - row.macs + work
         reads = f"{row.inputs[0][1] // groups} of {row.inputs[0][1]} maps"
-        costs = weights + row.parameters - row.weights, work, row.macs
-        table.append((f"▶ {name}" if name == layer else name, reads, *(f"{n:,}" for n in costs)))
-    table.append(("whole network", "", f"{parameters:,}", f"{macs:,}", f"{record.macs:,}"))
+        lines[name] = (reads, row.parameters - saved, work, row.macs)
+    lines["whole network"] = ("", parameters, macs, record.macs)
+    heading = ("layer", "a map reads", "parameters", "MACs", "MACs with one group")
     maps, made = rows[layer].inputs[0][1], rows[layer].output[1]
     text = (
         f"{groups} group{'s' if groups > 1 else ''}: each of the {made} maps of {layer} reads "
@@ -601,7 +613,8 @@ def grouped(layer: str = "conv2", groups: int = 2) -> View:
     )
     shares = {"parameters": parameters / record.parameters, "MACs": macs / record.macs}
     numbers = {"parameters": parameters, "macs": macs, "reads": maps // groups}
-    return View(text, _grouped_svg(layer, maps, made, groups, shares, text), table, numbers)
+    drawing = _grouped_svg(layer, maps, made, groups, shares, text)
+    return View(text, drawing, _marked(heading, lines, layer), numbers)
 
 
 def _grouped_svg(
@@ -611,8 +624,8 @@ def _grouped_svg(
     left, right, top, bar, height = 90, 290, 40, 18, 256
     part = height / groups
     drawn = [
-        svg.text(left, 24, f"{maps} maps, read"),
-        svg.text(right + bar, 24, f"{made} maps of {layer}"),
+        svg.text(left, 24, f"{maps} maps, read", "middle"),
+        svg.text(right + bar, 24, f"{made} maps of {layer}", "middle"),
     ]
     for k in range(groups):
         y, fill = top + k * part, (BLUE, ORANGE)[k % 2]
@@ -621,11 +634,11 @@ def _grouped_svg(
         drawn += [svg.rect(x, y, bar, part, fill, "white", 1) for x in (left, right)]
     for k, (name, share) in enumerate(shares.items()):
         y = 96 + 84 * k
-        drawn.append(svg.text(400, y, f"{name} of the whole network: {share:.1%}", "start"))
+        drawn.append(svg.text(400, y, f"{name} of the whole network: {share:.1%}"))
         drawn.append(svg.rect(400, y + 10, 250, 22, PALE_GREY, GREY))
         drawn.append(svg.rect(400, y + 10, 250 * share, 22, BLUE, "none"))
-    drawn.append(svg.text(400, 270, "grey: with one group", "start"))
-    return svg.drawing(690, 312, sentence, *drawn)
+    drawn.append(svg.text(400, 270, "grey: with one group"))
+    return svg.drawing(WIDTH, 312, sentence, *drawn)
 
 
 class Groups(Explorer):
@@ -664,8 +677,11 @@ def inception_cost(
     shape, widths = (in_channels, size, size), (ch1x1, ch3x3_reduce, ch3x3, ch5x5_reduce, ch5x5)
     module = on_meta(partial(googlenet.Inception, in_channels, *widths, pool_proj), shape)
     naive = on_meta(partial(googlenet.NaiveInception, in_channels, ch1x1, ch3x3, ch5x5), shape)
-    costs = [_cost(module, ours) + _cost(naive, simple) for ours, simple in BRANCHES.values()]
-    weights, macs, naive_weights, naive_macs = costs[-1]
+    costs = {
+        name: _cost(module, ours) + _cost(naive, simple)
+        for name, (ours, simple) in BRANCHES.items()
+    }
+    weights, macs, naive_weights, naive_macs = costs["module"]
     out, naive_out = module["cat"].output[1], naive["cat"].output[1]
     text = (
         f"{weights:,} weights ({module.parameters:,} parameters with the biases) and {macs:,} MACs "
@@ -676,8 +692,7 @@ def inception_cost(
         text += f"{naive_weights / weights:.1f} times as many."
     else:
         text += "no more than this one: here the reductions save nothing."
-    table = [("branch", "weights", "MACs", "naive: weights", "naive: MACs")]
-    table += [(name, *(f"{n:,}" for n in cost)) for name, cost in zip(BRANCHES, costs)]
+    table = _marked(("branch", "weights", "MACs", "naive: weights", "naive: MACs"), costs, "")
     numbers = {
         "weights": weights, "macs": macs, "parameters": module.parameters, "out": out,
         "naive_weights": naive_weights, "naive_macs": naive_macs, "naive_out": naive_out,
@@ -691,22 +706,20 @@ def _cost(record: Record, branch: str) -> tuple[int, int]:
     return sum(row.weights for row in rows), sum(row.macs for row in rows)
 
 
-def _inception_svg(costs: Sequence[tuple[int, ...]], sentence: str) -> str:
-    largest = max(costs[-1][0], costs[-1][2])
-    drawn = []
-    for k, (name, cost) in enumerate(zip(BRANCHES, costs)):
+def _inception_svg(costs: Mapping[str, tuple[int, ...]], sentence: str) -> str:
+    largest = max(costs["module"][0], costs["module"][2])
+    drawn = [
+        svg.legend(80, 12, 170, {"with 1×1 reductions": BLUE, "naive": GREY}),
+        svg.text(678, 24, "weights of each branch, without biases", "end"),
+    ]
+    for k, (name, cost) in enumerate(costs.items()):
         y = 42 + 46 * k
         drawn.append(svg.text(70, y + 24, name, "end"))
         for count, fill, top in ((cost[0], BLUE, y), (cost[2], GREY, y + 18)):
             length = 460 * count / largest
             drawn.append(svg.rect(80, top, length, 16, fill, "none"))
-            drawn.append(svg.text(86 + length, top + 13, f"{count:,}", "start"))
-    legend = [
-        svg.rect(80, 12, 14, 14, BLUE, "none"), svg.text(100, 24, "with 1×1 reductions", "start"),
-        svg.rect(250, 12, 14, 14, GREY, "none"), svg.text(270, 24, "naive", "start"),
-        svg.text(678, 24, "weights of each branch, without biases", "end"),
-    ]  # fmt: skip
-    return svg.drawing(690, 276, sentence, *legend, *drawn)
+            drawn.append(svg.text(86 + length, top + 13, f"{count:,}"))
+    return svg.drawing(WIDTH, 276, sentence, *drawn)
 
 
 @cache
@@ -722,27 +735,26 @@ def inception_rows() -> dict[str, dict[str, int]]:
 
 
 class InceptionCost(Explorer):
-    """Change the widths of an Inception module, or choose one of Table 1, and see the cost."""
+    """Choose a row of Table 1 or change the widths of an Inception module, and see the cost."""
 
     def __init__(self, row: str = "3a"):
         rows = inception_rows()
         options = {**{name: f"row {name}" for name in rows}, "": "own widths"}
-        self.row = choice("Table 1", options, row)
+        controls = {"row": choice("Table 1", options, row)}
         limits = {"in_channels": 1024, "size": 56}
-        controls = {
-            name: number(name, value, 1, limits.get(name, 512)) for name, value in rows[row].items()
-        }
-        super().__init__(inception_cost, controls, [self.row])
-        self.row.observe(self.choose, "value")
+        for name, value in rows[row].items():
+            controls[name] = number(name, value, 1, limits.get(name, 512))
+        super().__init__(lambda row, **widths: inception_cost(**widths), controls)
 
-    def choose(self, change: dict) -> None:
-        """Set all widths to the chosen row."""
+    def changed(self, change: dict) -> None:
+        """A row that is chosen sets all widths."""
         if not self.adapting:
             self.set(**inception_rows().get(change["new"], {}))
 
     def adapt(self) -> None:
+        widths = {name: value for name, value in self.state().items() if name != "row"}
         rows = inception_rows().items()
-        self.row.value = next((name for name, row in rows if row == self.state()), "")
+        self.controls["row"].value = next((name for name, row in rows if row == widths), "")
 
 
 # --- a shortcut, on and off ---------------------------------------------------------------------
@@ -768,42 +780,53 @@ def gradients(depth: int = 20, shortcut: str | None = "A", seed: int = 0) -> tup
     return tuple(layer.gradient for layer in layers if layer.name.endswith(".conv1"))
 
 
+@cache
+def _resnet_costs(depth: int, shortcut: str | None) -> tuple[int, int]:
+    record = on_meta(partial(resnet.ResNetCIFAR, depth, shortcut=shortcut), (3, 32, 32))
+    return record.parameters, record.macs
+
+
 def shortcut_switch(depth: int = 20, kind: str = "A", on: bool = True) -> View:
     """A ResNet for CIFAR-10 with and without its shortcuts: a block, its cost, its gradients.
 
     `kind` is the paper's option for blocks that change the shape: A, B or C.
     Raises ValueError as `models.resnet.ResNetCIFAR` does.
     """
-    table = [("network", "parameters", "MACs", "gradient, first block", "last block")]
-    numbers, series = {}, {}
-    for name, shortcut in (("plain", None), (f"residual ({kind})", kind)):
-        record = on_meta(partial(resnet.ResNetCIFAR, depth, shortcut=shortcut), (3, 32, 32))
-        sizes = series[name] = gradients(depth, shortcut)
-        costs = [f"{record.parameters:,}", f"{record.macs:,}"]
-        table.append((name, *costs, _rounded(sizes[0], 2), _rounded(sizes[-1], 2)))
-        if on == (shortcut is not None):
-            chosen = name
-            numbers = {"parameters": record.parameters, "growth": sizes[0] / sizes[-1]}
-    other = next(name for name in series if name != chosen)
+    shortcuts = {"plain": None, f"residual ({kind})": kind}
+    series = {name: gradients(depth, shortcut) for name, shortcut in shortcuts.items()}
+    other, chosen = shortcuts if on else reversed(shortcuts)
+    lines = {
+        name: (
+            *_resnet_costs(depth, shortcuts[name]),
+            _rounded(sizes[0], 2),
+            _rounded(sizes[-1], 2),
+        )
+        for name, sizes in series.items()
+    }
+    heading = ("network", "parameters", "MACs", "gradient, first block", "last block")
+    table = _marked(heading, lines, "")
+    growth = {name: sizes[0] / sizes[-1] for name, sizes in series.items()}
+    numbers = {"parameters": lines[chosen][0], "growth": growth[chosen]}
     text = (
         f"{chosen[0].upper()}{chosen[1:]} network with {depth} layers, {numbers['parameters']:,} "
         "parameters. Before training, the gradient of the first block is about "
-        f"{_rounded(numbers['growth'], 1)} times as large as that of the last one; "
-        f"{other}: {_rounded(series[other][0] / series[other][-1], 1)} times."
+        f"{_rounded(growth[chosen], 1)} times as large as that of the last one; "
+        f"{other}: {_rounded(growth[other], 1)} times."
     )
     drawn = _block_graph(kind if on else None) + _gradient_plot(series, chosen)
-    return View(text, svg.drawing(690, 340, text, *drawn), table, numbers)
+    return View(text, svg.drawing(WIDTH, 340, text, *drawn), table, numbers)
 
 
 def _rounded(number: float, digits: int) -> str:
     return f"{float(f'{number:.{digits}g}'):,g}"
 
 
+@cache
 def _block_graph(kind: str | None) -> list[str]:
     """The first block of conv3_x, which halves the maps and doubles their number."""
-    record = on_meta(partial(resnet.BasicBlock, 16, 32, 2, kind), (16, 32, 32))
-    steps = [row for row in record if "shortcut" not in row.name]
-    drawn = [svg.text(90, 22, "input, 16@32×32")]
+    block = partial(resnet.BasicBlock, 16, 32, stride=2, shortcut=kind)
+    steps = [row for row in on_meta(block, (16, 32, 32)) if "shortcut" not in row.name]
+    drawn = [svg.text(90, 22, "input, 16@32×32", "middle")]
     for k, row in enumerate(steps):
         y = 48 + 42 * k
         drawn.append(svg.path(f"M90 {y - 20}V{y}"))
@@ -812,10 +835,9 @@ def _block_graph(kind: str | None) -> list[str]:
         drawn.append(svg.box(20, y, 140, 22, label, ORANGE if label == "+" else PALE_BLUE))
     if kind:
         end = 48 + 42 * [row.kind for row in steps].index("add") + 11
+        words = svg.text(0, 0, KINDS[kind], "middle")
         drawn.append(svg.path(f"M90 38H190V{end}H160", ORANGE, 2))
-        drawn.append(
-            f'<g transform="translate(206 150) rotate(90)">{svg.text(0, 0, KINDS[kind])}</g>'
-        )
+        drawn.append(f'<g transform="translate(206 150) rotate(90)">{words}</g>')
     return drawn
 
 
@@ -824,24 +846,21 @@ def _gradient_plot(series: dict[str, Sequence[float]], chosen: str) -> list[str]
     every = [log10(size) for sizes in series.values() for size in sizes]
     low, high = floor(min(every)), ceil(max(every))
     left, top, width, height = 300, 50, 370, 236
-    drawn = [svg.text(left - 46, 22, "gradient / weights of a block's first convolution", "start")]
+    drawn = [svg.text(left - 46, 22, "gradient / weights of a block's first convolution")]
     for power in range(low, high + 1):
         y = top + height * (high - power) / (high - low)
         drawn.append(svg.path(f"M{left} {y:g}h{width}", PALE_GREY))
         drawn.append(svg.text(left - 8, y + 5, f"{10.0**power:,g}", "end"))
     for name, sizes in sorted(series.items(), key=lambda item: item[0] == chosen):
-        colour = BLUE if name == chosen else GREY
         for k, size in enumerate(sizes):
             x = left + width * (k + 0.5) / len(sizes)
             y = top + height * (high - log10(size)) / (high - low)
-            drawn.append(svg.dot(x, y, colour))
+            drawn.append(svg.dot(x, y, BLUE if name == chosen else GREY))
     for k, name in enumerate(series):
-        x = left + 110 + 130 * k
-        colour = BLUE if name == chosen else GREY
-        drawn.append(svg.dot(x, 36, colour))
-        drawn.append(svg.text(x + 10, 41, name, "start"))
-    last = len(next(iter(series.values())))
-    drawn.append(svg.text(left, top + height + 22, "block 1, next to the input", "start"))
+        drawn.append(svg.dot(left + 110 + 130 * k, 36, BLUE if name == chosen else GREY))
+        drawn.append(svg.text(left + 120 + 130 * k, 41, name))
+    last = len(series[chosen])
+    drawn.append(svg.text(left, top + height + 22, "block 1, next to the input"))
     drawn.append(svg.text(left + width, top + height + 22, f"block {last}", "end"))
     return drawn
 
@@ -861,13 +880,14 @@ class ShortcutSwitch(Explorer):
 
 # --- a network within a budget -----------------------------------------------------------------
 
+BUDGET = {"parameters": 300_000, "MACs": 50_000_000}  # of lesson 06, for a picture of 32 pixels
+
 
 def budget(
     width1: int = 16, width2: int = 32, width3: int = 64,
     blocks1: int = 3, blocks2: int = 3, blocks3: int = 3,
-    parameters: int = 300_000, macs: int = 50_000_000,
 ) -> View:  # fmt: skip
-    """What `three_stages` costs, stage by stage, at 32 pixels, beside what it may cost.
+    """What `three_stages` costs, stage by stage, at 32 pixels, beside what it may cost: BUDGET.
 
     Raises ValueError as `three_stages` does.
     """
@@ -879,40 +899,34 @@ def budget(
         stage = costs[stages.get(row.name.split(".")[0], "stem")]
         stage[0] += row.parameters
         stage[1] += row.macs
-    over = [name for name, count, limit in (("parameters", record.parameters, parameters),
-            ("MACs", record.macs, macs)) if count > limit]  # fmt: skip
-    sees = max(row.receptive_field[0] for row in record if row.kind == "Conv2d")
+    totals = {"parameters": record.parameters, "MACs": record.macs}
+    over = [name for name, total in totals.items() if total > BUDGET[name]]
+    used = " and ".join(f"{total:,} of {BUDGET[name]:,} {name}" for name, total in totals.items())
+    sees = max(row.field[0].size for row in record if row.kind == "Conv2d")
     text = (
-        f"{record.parameters:,} of {parameters:,} parameters and {record.macs:,} of {macs:,} MACs: "
-        f"{'too many ' + ' and '.join(over) if over else 'within the budget'}. "
+        f"{used}: {'too many ' + ' and '.join(over) if over else 'within the budget'}. "
         f"{2 * sum(blocks) + 2} layers with weights; the last convolution sees {sees} pixels."
     )
-    table = [("part", "parameters", "MACs")]
-    table += [(name, *(f"{n:,}" for n in cost)) for name, cost in costs.items()]
-    table.append(("all", f"{record.parameters:,}", f"{record.macs:,}"))
+    table = _marked(("part", "parameters", "MACs"), {**costs, "all": totals.values()}, "")
     numbers = {"parameters": record.parameters, "macs": record.macs, "sees": sees}
-    return View(text, _budget_svg(costs, (parameters, macs), text), table, numbers)
+    return View(text, _budget_svg(costs, totals, text), table, numbers)
 
 
-def _budget_svg(costs: dict[str, list[int]], limits: tuple[int, int], sentence: str) -> str:
+def _budget_svg(costs: dict[str, list[int]], totals: dict[str, int], sentence: str) -> str:
     """Two bars, the parts one after the other, with a line where the budget ends."""
-    fills = ("#FFFFFF", PALE_BLUE, "#7FB8D8", BLUE, ORANGE)
-    totals = [sum(cost[k] for cost in costs.values()) for k in range(2)]
-    most = max(1.25, *(total / limit for total, limit in zip(totals, limits)))
+    fills = dict(zip(costs, ("#FFFFFF", PALE_BLUE, "#7FB8D8", BLUE, ORANGE)))
+    most = max(1.25, *(total / BUDGET[name] for name, total in totals.items()))
     left, width = 100, 560
-    end, drawn = left + width / most, []
-    for k, (name, limit) in enumerate(zip(("parameters", "MACs"), limits)):
+    end, drawn = left + width / most, [svg.legend(left, 12, 108, fills)]
+    for k, (name, limit) in enumerate(BUDGET.items()):
         x, y = left, 50 + 50 * k
         drawn.append(svg.text(left - 8, y + 20, name, "end"))
-        for cost, fill in zip(costs.values(), fills):
+        for part, cost in costs.items():
             length = width / most * cost[k] / limit
-            drawn.append(svg.rect(x, y, length, 28, fill))
+            drawn.append(svg.rect(x, y, length, 28, fills[part]))
             x += length
-    drawn += [svg.path(f"M{end:g} 40V138", "black", 2), svg.text(end, 152, "the budget")]
-    for k, (name, fill) in enumerate(zip(costs, fills)):
-        drawn.append(svg.rect(left + 108 * k, 12, 14, 14, fill))
-        drawn.append(svg.text(left + 108 * k + 20, 24, name, "start"))
-    return svg.drawing(690, 162, sentence, *drawn)
+    drawn += [svg.path(f"M{end:g} 40V138", "black", 2), svg.text(end, 152, "the budget", "middle")]
+    return svg.drawing(WIDTH, 162, sentence, *drawn)
 
 
 class Budget(Explorer):

@@ -1,17 +1,28 @@
 """Panels of controls, and what they show.
 
-They use the core of ipywidgets alone, so that they run in Jupyter and in Colab.
+They use the core of ipywidgets alone, so that they run in Jupyter and in Colab. `panels.js` is what
+the page does for them while the kernel is busy.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
+from pathlib import Path
 from typing import NamedTuple
+from unicodedata import category
 
 import ipywidgets as W
+from IPython import get_ipython
 
 from cnn_lessons.table import Table
 
 VIEW = "application/vnd.jupyter.widget-view+json"
+SCRIPT = Path(__file__).with_name("panels.js").read_text(encoding="utf-8")
+SIGN = f"""<style onload="{escape(SCRIPT)}">
+  .cnn-panel {{ position: relative }}
+  .cnn-waits [data-state] {{ opacity: 0.4 }}
+  .cnn-sign {{ position: absolute; z-index: 1; margin: 4px 12px;
+    background: #FBE5B8; color: black }}
+  .cnn-sign:not(:empty) {{ padding: 2px 8px }}</style><p class="cnn-sign" role="status"></p>"""
 
 
 class View(NamedTuple):
@@ -29,27 +40,147 @@ class View(NamedTuple):
 class Panel(W.VBox):
     """Controls and what they show, with a static view for readers without a kernel.
 
-    A subclass says in `static_html` and `static_text` what a stored notebook keeps of it, GitHub's
-    view of it included: plain tables and sentences, the same at each run.
+    A subclass gives its `controls` to `build`, makes what is shown of their values in `html`, and
+    says in `static` what a stored notebook keeps of it, GitHub's view of it included: plain tables
+    and sentences, the same at each run.
+
+    A panel is open until its cell is run again; of all only the newest ones are, MOST of them.
     """
 
     # ipywidgets 7 would display through this method and drop the static view.
     _ipython_display_ = None
 
-    def static_html(self) -> str:
-        """The state at the start as HTML without styles and pictures."""
+    def __init__(self):
+        OPEN[self] = _make_room()
+        self.controls: dict[str, W.Widget] = {}
+        self.links, self.answers, self.adapting = [], 0, True
+        self.sign, self.shown = W.HTML(SIGN), W.HTML()
+        super().__init__()
+        self.add_class("cnn-panel")
+
+    def build(self, controls: dict[str, W.Widget], children: Sequence[W.Widget]) -> None:
+        """Show the controls, in the order in which the page has them, and watch them."""
+        self.controls, self.children = controls, children
+        for control in controls.values():
+            control.add_class("cnn-field")
+            control.observe(self.changed, "value")
+        self.adapt()
+        self.tell(self.html())
+        self.adapting = False
+
+    def link(self, control: W.Widget, trait: str, field: W.Widget) -> None:
+        """Let the page keep a control and the value of a field the same."""
+        self.links.append(W.jslink((control, trait), (field, "value")))
+
+    def state(self) -> dict[str, object]:
+        """The values of the controls."""
+        return {name: control.value for name, control in self.controls.items()}
+
+    def set(self, **values: object) -> None:
+        """Set several controls and show the result once, also where nothing changes: the page
+        waits for an answer to each button."""
+        self.adapting = True
+        try:
+            for name, value in values.items():
+                self.controls[name].value = value
+            self.show()
+        finally:
+            self.adapting = False
+
+    def changed(self, change: dict) -> None:
+        """Answer to a control; what `adapt` and `set` change themselves is not answered again."""
+        if not self.adapting:
+            self.set()
+
+    def adapt(self) -> None:
+        """Make the controls fit each other before a view is computed."""
+
+    def html(self) -> str:
+        """What is shown of the present state."""
         raise NotImplementedError
 
-    def static_text(self) -> str:
-        """The same in one or two sentences."""
+    def show(self) -> None:
+        """Show the present state, or why it cannot be shown: a notebook hides what is raised."""
+        try:
+            self.adapt()
+            self.tell(self.html())
+        except Exception as error:
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            words = escape(kind + str(error))
+            self.tell(f'<p aria-live="polite" style="white-space: pre-wrap">{words}</p>')
+
+    def tell(self, words: str) -> None:
+        """Show this, and for which values it was made: the page compares them with its fields."""
+        fields = self.controls.values()
+        state = " ".join(str(int(getattr(f, "index", f.value))) for f in fields)
+        self.answers += 1
+        about = f'data-state="{state}" data-answer="{self.answers}"'
+        self.shown.value = f"<div {about}>{words}</div>"
+
+    def close(self, words: str = "") -> None:
+        """Let go of all widgets and of all that they showed; `words` may stay in their place."""
+        parts = [*self.children, *vars(self).get("links", ())]
+        gone = [part for widget in parts for part in _parts(widget)]
+        self.children = [W.HTML(words)] if words else []
+        for name in [name for name in vars(self) if not name.startswith("_")]:
+            delattr(self, name)
+        for part in gone if words else [*gone, self.layout]:
+            part.unobserve_all()
+            part.close()
+        if not words:
+            OPEN.pop(self, None)
+            super().close()
+
+    def static(self) -> tuple[str, str]:
+        """The state at the start as HTML without styles and pictures, and in a sentence or two."""
         raise NotImplementedError
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, object]:
-        return {
-            VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.model_id},
-            "text/html": self.static_html(),
-            "text/plain": self.static_text(),
-        }
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        html, text = self.static() if hasattr(self, "shown") else (CLOSED, CLOSED)
+        return {VIEW: view, "text/html": html, "text/plain": text}
+
+
+# --- which panels are open ------------------------------------------------------------------------
+
+MOST = 8
+CLOSED = "This panel was closed, to make room for newer ones. Run its cell again to have it back."
+OPEN: dict[Panel, tuple[str, str]] = {}  # with the cell and the run that made it, oldest first
+
+
+def _make_room() -> tuple[str, str]:
+    """Close what an earlier run of the present cell has opened, and the oldest of too many panels.
+
+    Returns the cell and this run of it, both empty outside a notebook. Where the page does not tell
+    which cell it is, its code must do: of other runs of the same code one keeps its panels then, so
+    that two equal cells have both.
+    """
+    kernel = getattr(get_ipython(), "kernel", None)
+    request = kernel.get_parent() if kernel else {}
+    name = request.get("metadata", {}).get("cellId", "")
+    cell = name or request.get("content", {}).get("code", "")
+    run = request.get("header", {}).get("msg_id", "")
+    runs = list(dict.fromkeys(r for c, r in OPEN.values() if c == cell and r != run))
+    gone = runs if name else runs[:-1]
+    for panel in [panel for panel, (_, r) in OPEN.items() if r in gone]:
+        panel.close()
+    living = [panel for panel in OPEN if hasattr(panel, "shown")]
+    for panel in living[: max(0, len(living) + 1 - MOST)]:
+        panel.close(CLOSED if cell else "")
+    return cell, run
+
+
+def _parts(widget: W.Widget) -> Iterator[W.Widget]:
+    """A widget and all that it is made of: its children, layout and style."""
+    yield widget
+    for name in widget.keys:
+        value = getattr(widget, name)
+        for part in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(part, W.Widget):
+                yield from _parts(part)
+
+
+# --- explorers ------------------------------------------------------------------------------------
 
 
 class Explorer(Panel):
@@ -62,67 +193,33 @@ class Explorer(Panel):
     def __init__(
         self, compute: Callable[..., View], controls: dict[str, W.Widget], extras: Sequence = ()
     ):
-        self.compute, self.controls, self.sliders = compute, controls, {}
-        self.shown, self.adapting = W.HTML(), False
-        self.start = compute(**self.state())
-        self.shown.value = _html(self.start)
+        super().__init__()
+        self.compute, self.sliders, rows = compute, {}, []
         for name, control in controls.items():
+            rows.append(W.HBox([control]))
             if isinstance(control, W.BoundedIntText):
                 limits = {"min": control.min, "max": control.max}
                 slider = W.IntSlider(control.value, **limits, readout=False)
                 slider.layout.width = "150px"
-                self.sliders[name] = slider
-                W.jslink((slider, "value"), (control, "value"))
-            control.observe(self.changed, "value")
-        rows = [W.HBox([c, *filter(None, [self.sliders.get(n)])]) for n, c in controls.items()]
+                self.link(slider, "value", control)
+                self.sliders[name], rows[-1].children = slider, [control, slider]
         wrap = W.Layout(display="flex", flex_flow="row wrap")
-        super().__init__([W.Box([*rows, *extras], layout=wrap), self.shown])
-
-    def state(self) -> dict[str, object]:
-        """The arguments of `compute`, as the controls stand."""
-        return {name: control.value for name, control in self.controls.items()}
-
-    def set(self, **values: object) -> None:
-        """Set several controls and show the result once."""
-        self.adapting = True
-        try:
-            for name, value in values.items():
-                self.controls[name].value = value
-            self.adapt()
-        finally:
-            self.adapting = False
-        self.show()
+        self.build(controls, [W.Box([*rows, *extras], layout=wrap), self.sign, self.shown])
 
     def limit(self, name: str, largest: int) -> None:
         """Give a number field another maximum; a value above it becomes the maximum."""
         self.controls[name].max = largest
         self.sliders[name].max = largest
 
-    def adapt(self) -> None:
-        """Make the controls fit each other before a view is computed."""
+    def html(self) -> str:
+        view = self.compute(**self.state())
+        self.start = vars(self).get("start", view)
+        words = f'<p aria-live="polite" style="max-width: 700px">{escape(view.sentence)}</p>'
+        return f'<div style="line-height: 1.4">{view.svg}{words}{_table(view)}</div>'
 
-    def changed(self, change: object) -> None:
-        """Answer to a control; what `adapt` and `set` change themselves is not answered again."""
-        if not self.adapting:
-            self.set()
-
-    def show(self) -> None:
-        """Show the view of the present state, or why there is none."""
-        try:
-            self.shown.value = _html(self.compute(**self.state()))
-        except ValueError as error:
-            self.shown.value = f'<p aria-live="polite">{escape(str(error))}</p>'
-
-    def static_html(self) -> str:
-        return f"<p>{escape(self.start.sentence)}</p>{_table(self.start)}"
-
-    def static_text(self) -> str:
-        return self.start.sentence
-
-
-def _html(view: View) -> str:
-    words = f'<p aria-live="polite" style="max-width: 700px">{escape(view.sentence)}</p>'
-    return f'<div style="line-height: 1.4">{view.svg}{words}{_table(view)}</div>'
+    def static(self) -> tuple[str, str]:
+        text = self.start.sentence
+        return f"<p>{escape(text)}</p>{_table(self.start)}", text
 
 
 def _table(view: View) -> str:
@@ -157,3 +254,9 @@ def check(least: int, **counts: int) -> None:
     for name, value in counts.items():
         if type(value) is not int or value < least:
             raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}")
+
+
+def tidy(name: object, most: int = 60) -> str:
+    """What a learner calls it, without signs that turn or break a line; its end if it is long."""
+    name = "".join(sign for sign in str(name) if category(sign)[0] != "C")
+    return name if len(name) <= most else "…" + name[1 - most :]

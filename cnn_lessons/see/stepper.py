@@ -7,7 +7,7 @@ panel around it.
 """
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, prod, sqrt
 
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cnn_lessons.see import colours, plots, svg
-from cnn_lessons.see.panels import Panel
+from cnn_lessons.see.panels import CLOSED, Panel, tidy
 from cnn_lessons.shapes import Record, Row, record
 from cnn_lessons.table import Table
 
@@ -70,20 +70,21 @@ def step(
         raise ValueError(f"number must be from 0 to {len(recorded) - 1}; got {number}")
     row = recorded[number]
     maps = _as_maps(recorded.outputs[number]) if recorded.outputs else None
-    channel = min(channel, len(maps) - 1) if maps is not None else 0
+    drawn = maps is not None and maps.numel() > 0
+    channel = min(channel, len(maps) - 1) if drawn else 0
+    name, kind = tidy(row.name), tidy(row.kind)
     shown = f"; {_shown(maps)}" if maps is not None else ""
     return Step(
         number,
-        row.name,
-        row.kind,
+        name,
+        kind,
         _facts(recorded, row),
         None if picture is None else _with_view(picture, row),
-        None if maps is None else _mosaic(maps),
-        None if maps is None or _is_vector(maps) else _colours(maps[channel], maps.abs().max()),
+        _mosaic(maps) if drawn else None,
+        _colours(maps[channel], _largest(maps)) if drawn and not _is_vector(maps) else None,
         _kernel(model, row, channel) if model is not None else None,
         _scores(recorded, number, class_names),
-        f"Step {number} of {len(recorded) - 1}: {row.name}, {row.kind}, "
-        f"output {_shape(row)}{shown}.",
+        f"Step {number} of {len(recorded) - 1}: {name}, {kind}, output {_shape(row)}{shown}.",
     )
 
 
@@ -97,8 +98,8 @@ def _facts(recorded: Record, row: Row) -> tuple[tuple[str, str], ...]:
     if row.macs:
         facts.append(("MACs", _macs(row)))
     facts.append(("Memory", f"{row.memory:,} bytes for one picture" if row.memory else "none new"))
-    if row.field:
-        facts.append(("Sees", _sees(recorded, row)))
+    if sides := recorded[0].inputs[0][2:]:
+        facts.append(("Sees", _sees(row, sides)))
     if row.dead:
         facts.append(("Dead", f"{row.dead:,} of {row.weights:,} weights only ever meet padding"))
     return tuple(facts)
@@ -107,14 +108,17 @@ def _facts(recorded: Record, row: Row) -> tuple[tuple[str, str], ...]:
 def _size(row: Row) -> str:
     """How the output's size follows from the input's, with the numbers filled in."""
     entering, leaving = row.inputs[0], row.output
-    if row.window and len(entering) == 4 == len(leaving):
-        axes = [_window_formula(row, axis) for axis in (0, 1)]
-        if entering[2] == entering[3] and axes[0] == axes[1]:
-            return f"{axes[0]}, for height and width; {leaving[1]} channels"
-        return f"height {axes[0]}; width {axes[1]}; {leaving[1]} channels"
-    if row.kind == "cat" and len(leaving) == 4:
+    if row.window and len(entering) == 2 + len(row.window.kernel) == len(leaving):
+        names = ("depth", "height", "width")[5 - len(entering) :]
+        formulas = [_window_formula(row, axis) for axis in range(len(names))]
+        if len(set(formulas)) == 1:
+            return f"{formulas[0]}, for {' and '.join(names)}; {leaving[1]} channels"
+        each = "; ".join(f"{name} {formula}" for name, formula in zip(names, formulas))
+        return f"{each}; {leaving[1]} channels"
+    if row.kind == "cat" and len(leaving) > 2:
         channels = " + ".join(str(shape[1]) for shape in row.inputs)
-        return f"{channels} = {leaving[1]} channels of {leaving[2]}×{leaving[3]}"
+        if sum(shape[1] for shape in row.inputs) == leaving[1]:
+            return f"{channels} = {leaving[1]} channels of {_times(leaving[2:])}"
     if len(leaving) == 2 and len(entering) > 2 and prod(entering[1:]) == leaving[1]:
         return f"{'·'.join(map(str, entering[1:]))} = {leaving[1]:,} numbers in a row"
     if len(row.inputs) > 1 and row.kind in ("add", "mul"):
@@ -137,27 +141,26 @@ def _window_formula(row: Row, axis: int) -> str:
 
 
 def _reads(recorded: Record, row: Row) -> str:
-    names = ["the input" if s < 0 else f"step {s} ({recorded[s].name})" for s in row.sources]
+    names = [f"step {s} ({tidy(recorded[s].name)})" if s >= 0 else "the input" for s in row.sources]
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _parameters(row: Row) -> str:
     biases = row.parameters - row.weights
     plus = f" + {biases} biases" if biases else ""
-    if row.weights and row.weights == prod(_weight_shape(row)):
-        out, *window = _weight_shape(row)
+    out, *window = _weight_shape(row)
+    if row.weights and row.weights == out * prod(window):
         each = "kernels" if row.window else "units"
         return f"{out} {each} of {'·'.join(map(str, window))} weights{plus} = {row.parameters:,}"
-    if not row.weights and row.parameters == 2 * row.output[1]:
+    if not row.weights and row.output[1:2] == (row.parameters / 2,):
         return f"2·{row.output[1]} = {row.parameters:,}: a scale and a shift for each channel"
     return f"{row.parameters:,}"
 
 
 def _macs(row: Row) -> str:
     """Every number of the output costs as many MACs as the kernel has weights for it."""
-    numbers = prod(row.output[1:])
     _, *window = _weight_shape(row)
-    if numbers * prod(window) == row.macs:
+    if prod(row.output[1:]) * prod(window) == row.macs:
         places = "·".join(map(str, row.output[1:]))
         return f"{places} numbers, each {'·'.join(map(str, window))}: {row.macs:,}"
     return f"{row.macs:,}"
@@ -165,22 +168,34 @@ def _macs(row: Row) -> str:
 
 def _weight_shape(row: Row) -> tuple[int, ...]:
     """Of a convolution or linear layer, as the shapes and the window tell: out, in, and kernel."""
-    read = row.inputs[0][1] if len(row.inputs[0]) in (2, 4) else row.inputs[0][-1]
-    made = row.output[1] if len(row.output) in (2, 4) else row.output[-1]
-    return (made, read // row.groups, *(row.window.kernel if row.window else ()))
+    made, read = (shape[1:] or (1,) for shape in (row.output, row.inputs[0]))
+    if row.window:
+        return (made[0], read[0] // row.groups, *row.window.kernel)
+    return (made[-1], read[-1])
 
 
-def _sees(recorded: Record, row: Row) -> str:
-    (height, width), (down, across) = row.receptive_field, row.field
-    seen = f"{height}×{width} pixels of the input"
-    if any(size > side for size, side in zip((height, width), recorded[0].inputs[0][2:])):
+def _sees(row: Row, sides: tuple[int, ...]) -> str:
+    """What a unit sees of an input with these sides; a field that is not known is told as such."""
+    fields = row.field or ()
+    if not fields or None in fields:
+        return "not known: this step, or one before it, does not tell which pixels it reads"
+    seen = f"{_times(f.size for f in fields)} pixels of the input"
+    if not any(f.stride for f in fields):
+        return f"{seen}: all of it, for every unit"
+    if any(f.size > side for f, side in zip(fields, sides)):
         seen += ", which is more than there are: the rest is padding"
-    if len(row.output) < 4:
+    if len(row.output) < 2 + len(fields):
         return f"{seen}, all its numbers together"
+    centre = ", ".join(f"{f.centre:g}" for f in fields)
+    strides = {f.stride for f in fields}
+    further = strides.pop() if len(strides) == 1 else _times(f.stride for f in fields)
     return (
-        f"{seen}; the first view is centred on pixel ({down.centre:g}, {across.centre:g}), "
-        f"the next one is {across.stride} further"
+        f"{seen}; the first view is centred on pixel ({centre}), the next one is {further} further"
     )
+
+
+def _times(sizes: Iterable[int]) -> str:
+    return "×".join(map(str, sizes))
 
 
 def _shape(row: Row) -> str:
@@ -188,21 +203,23 @@ def _shape(row: Row) -> str:
 
 
 def _numbers(shape: tuple[int, ...]) -> str:
-    return f"[N, {', '.join(map(str, shape[1:]))}]"
+    return f"[{', '.join(['N', *map(str, shape[1:])])}]"
 
 
 def _scores(
     recorded: Record, number: int, class_names: Sequence[str]
 ) -> tuple[tuple[str, float, float], ...]:
-    """For the steps at the end whose numbers are the network's answer."""
+    """For the steps at the end whose numbers are the network's answer, all of them finite."""
     last = recorded.rows[-1].output
     if not recorded.outputs or len(last) != 2 or any(r.output != last for r in recorded[number:]):
         return ()
     logits = recorded.outputs[number][0].float()
+    if len(logits) < 2 or not logits.isfinite().all():
+        return ()
     probabilities = logits.softmax(dim=0)
     names = class_names if len(class_names) == len(logits) else range(len(logits))
     best = probabilities.topk(min(MOST_CLASSES, len(logits))).indices.tolist()
-    return tuple((str(names[k]), logits[k].item(), probabilities[k].item()) for k in best)
+    return tuple((tidy(str(names[k])), logits[k].item(), probabilities[k].item()) for k in best)
 
 
 # --- pixels -------------------------------------------------------------------------------------
@@ -210,10 +227,11 @@ def _scores(
 
 def _as_maps(output: Tensor) -> Tensor:
     """Whatever a step gave for one picture, as float maps (number, height, width)."""
-    output = output[0].float() if output.dim() else output.float()
-    if output.dim() < 2:
-        return output.reshape(-1)[:MOST_NUMBERS, None, None]
-    return output.reshape(-1, *output.shape[-2:])
+    output = (output.abs() if output.is_complex() else output).float()
+    output = output[0] if output.dim() and len(output) else output
+    if output.dim() < 2 or not output.numel():
+        return output.reshape(-1, 1, 1)
+    return output[None].flatten(0, -3)
 
 
 def _is_vector(maps: Tensor) -> bool:
@@ -222,21 +240,29 @@ def _is_vector(maps: Tensor) -> bool:
 
 def _shown(maps: Tensor) -> str:
     number, height, width = maps.shape
-    if _is_vector(maps):
-        return f"{number:,} numbers"
-    part = f"the first {MOST_MAPS} of " if number > MOST_MAPS else ""
-    return f"{part}{number} maps of {height}×{width}"
+    most, what = (MOST_MAPS, "map") if not _is_vector(maps) else (MOST_NUMBERS, "number")
+    words = f"{number:,} {what}{'s' * (number != 1)}"
+    words = f"the first {most:,} of {words}" if number > most else words
+    words += f" of {height}×{width}" if what == "map" else ""
+    strange = int((~maps.isfinite()).sum())
+    told = f"; {strange:,} of {maps.numel():,} numbers are NaN or infinite, in yellow"
+    return words + told * (strange > 0)
 
 
 def _mosaic(maps: Tensor) -> np.ndarray:
     """All maps side by side in one picture, nearly square, with one scale of colours."""
-    largest = maps.abs().max()
+    largest = _largest(maps)
     gap = 0 if _is_vector(maps) else 1
     maps = maps[: MOST_NUMBERS if not gap else MOST_MAPS]
     if max(maps.shape[1:]) > LARGEST_MAP:
         size = [min(LARGEST_MAP, n) for n in maps.shape[1:]]
         maps = F.adaptive_avg_pool2d(maps[None], size)[0]
     return _tiled(_colours(maps, largest), gap)
+
+
+def _largest(values: Tensor) -> Tensor:
+    """The largest size of the finite values."""
+    return values.nan_to_num(0, 0, 0).abs().max()
 
 
 def _tiled(tiles: np.ndarray, gap: int) -> np.ndarray:
@@ -257,26 +283,32 @@ def _tiled(tiles: np.ndarray, gap: int) -> np.ndarray:
 def _colours(values: Tensor, largest: Tensor, name: str = colours.ACTIVATIONS) -> np.ndarray:
     """Red above 0 and blue below for activations, green and brown for weights."""
     share = (values / largest.clamp(min=1e-12) / 2 + 0.5).nan_to_num(0.5)
-    return colormaps[name](share.clamp(0, 1).numpy(), bytes=True)[..., :3]
+    pixels = colormaps[name](share.clamp(0, 1).numpy(), bytes=True)[..., :3]
+    pixels[~values.isfinite().numpy()] = colours.NOT_FINITE
+    return pixels
 
 
 def _kernel(model: nn.Module, row: Row, channel: int) -> np.ndarray | None:
     """The weights of one map: a square for each map that it reads, the first ones if many."""
     try:
-        weight = getattr(model.get_submodule(row.name.split(" (")[0]), "weight", None)
+        layer = model.get_submodule(row.name.split(" (")[0])
     except AttributeError:  # a function between layers
         return None
-    if weight is None or weight.dim() != 4 or channel >= len(weight):
+    weight = getattr(layer, "weight", None)
+    # A transposed convolution has its weights the other way round: by the maps that it reads.
+    if not isinstance(weight, Tensor) or weight.dim() < 3 or getattr(layer, "transposed", False):
         return None
-    weight = weight[channel].detach().float().cpu()
-    return _tiled(_colours(weight[:MOST_KERNELS], weight.abs().max(), colours.WEIGHTS), gap=1)
+    if channel >= len(weight):
+        return None
+    squares = _as_maps(weight[channel : channel + 1].detach().cpu())
+    return _tiled(_colours(squares[:MOST_KERNELS], _largest(squares), colours.WEIGHTS), gap=1)
 
 
 def _with_view(picture: np.ndarray, row: Row) -> np.ndarray:
-    """The picture, enlarged, with the view of the middle unit framed."""
+    """The picture, enlarged, with the view of the middle unit framed where it is known."""
     scale = max(1, 224 // max(picture.shape[:2]))
     shown = picture.repeat(scale, axis=0).repeat(scale, axis=1)
-    if row.field is None:
+    if row.field is None or None in row.field or len(row.field) != 2:
         return shown
     sizes = row.output[-2:] if len(row.output) >= 4 else (1, 1)
     (top, bottom), (left, right) = (
@@ -343,12 +375,9 @@ def _lane_characters(lanes: list, here: int, reads: list[int], ends: list[int]) 
 # --- the panel ----------------------------------------------------------------------------------
 
 # A list box is a table that can be clicked, walked through with the arrow keys, and read aloud. Its
-# columns need letters of one width. Its keys stop here: JupyterLab would go to another cell with
-# the arrows, and delete a cell with two letters. With Ctrl or Shift they still are JupyterLab's.
-# The label is read aloud only.
+# columns need letters of one width. The label is read aloud only.
 LETTERS = "font-family: monospace; font-size: 11px; line-height: 1.3; margin: 0; padding-left: 4px"
-STYLE = f"""<style onload="this.closest('.cnn-steps').onkeydown = event =>
-    event.ctrlKey || event.metaKey || event.shiftKey || event.stopPropagation()">
+STYLE = f"""<style>
   .cnn-steps select {{ {LETTERS} }}
   .cnn-steps option:checked {{ background: #0072B2 linear-gradient(#0072B2, #0072B2);
   color: white }}
@@ -358,12 +387,14 @@ STYLE = f"""<style onload="this.closest('.cnn-steps').onkeydown = event =>
 class Stepper(Panel):
     """Step through `model` with a picture: the layer table, and all that `step` tells of a layer.
 
-    `images` is what the network reads, float (3, H, W) or (N, 3, H, W) to choose from; `pictures`
-    the same to look at, uint8 (N, 3, H, W), made from `images` where not given. `labels` (N,) names
-    the pictures by `class_names`, which also name the answers. `forward` is as in `shapes.record`.
+    `images` is what the network reads, float (C, H, W) or (N, C, H, W) to choose from; `pictures`
+    the same to look at, uint8 (N, 1 or 3, H, W), made from `images` where not given. `labels` (N,)
+    names the pictures by `class_names`, which also name the answers. `forward` is as in
+    `shapes.record`.
 
     In a stored notebook the reader finds the table and a strip of feature maps. Raises ValueError
-    for images of another shape, and ShapeError, with the layers that ran, if a layer fails.
+    for images or pictures of another shape, and for a network that does nothing with them, and
+    ShapeError, with the layers that ran, if a layer fails.
     """
 
     def __init__(
@@ -375,43 +406,38 @@ class Stepper(Panel):
         class_names: Sequence[str] = (),
         forward: Callable | None = None,
     ):
-        self.images = images[None] if images.dim() == 3 else images
-        if self.images.dim() != 4 or not len(self.images):
-            raise ValueError(
-                "images must have the axes (channels, height, width), or several of them in front; "
-                f"got {tuple(images.shape)}"
-            )
-        pictures = _to_look_at(self.images) if pictures is None else pictures
-        self.pictures = pictures.reshape(len(self.images), -1, *pictures.shape[-2:])
+        super().__init__()
+        if not isinstance(model, nn.Module):
+            raise ValueError(f"model must be a network, a torch.nn.Module; got {model!r}")
+        self.images, self.pictures = _checked(images, pictures)
         self.model, self.forward, self.class_names = model, forward, class_names
         self._record_picture(0)
-        super().__init__(self._controls(labels))
-        self.show()
+        if not len(self.record):
+            raise ValueError("model must do something with the images; not one step was seen")
+        last = len(self.record) - 1
+        self.number = W.BoundedIntText(0, 0, last, **_labelled("Step", 110))
+        names = [(self._name_of(k, labels), k) for k in range(len(self.images))]
+        self.picture = W.Dropdown(options=names, **_labelled("Picture", 180))
+        self.channel = W.BoundedIntText(0, 0, 0, **_labelled("Map", 110))
+        controls = {"number": self.number, "picture": self.picture, "channel": self.channel}
+        self.build(controls, self._children(last))
 
     def _record_picture(self, number: int) -> None:
         device = next(self.model.parameters(), self.images).device
         image = self.images[number : number + 1].to(device)
-        self.record = record(self.model, image, self.forward, keep=True)
+        self.record, self.recorded = record(self.model, image, self.forward, keep=True), number
         pixels = self.pictures[number].cpu().permute(1, 2, 0).numpy()
-        self._pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+        self.pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
 
-    def _controls(self, labels: Tensor | None) -> list[W.Widget]:
-        moving, heading = self._moving()
-        self._choosing(labels)
-        self.number.observe(lambda _: self.show(), "value")
-        self.channel.observe(lambda _: self.show(), "value")
-        self.picture.observe(self._another_picture, "value")
-        self.details = W.HTML(layout=W.Layout(flex="1 1 400px", max_width="560px"))
-        left = W.VBox([W.HTML(f'{STYLE}<pre style="{LETTERS}">{heading}</pre>'), self.table])
-        left.add_class("cnn-steps")
-        wrapping = W.Layout(flex_flow="row wrap", align_items="flex-start")
-        controls = W.Box([*moving, self.picture, self.channel], layout=wrapping)
-        return [controls, W.Box([left, self.details], layout=wrapping)]
+    def _name_of(self, picture: int, labels: Tensor | None) -> str:
+        if labels is None or picture >= len(labels):
+            return str(picture)
+        label = int(labels[picture])
+        known = 0 <= label < len(self.class_names)
+        return f"{picture}: {tidy(self.class_names[label], 30) if known else f'class {label}'}"
 
-    def _moving(self) -> tuple[list[W.Widget], str]:
-        """What goes from step to step, all linked to `number`, and the heading of the table."""
-        last = len(self.record) - 1
-        self.number = W.BoundedIntText(0, 0, last, **_labelled("Step", 110))
+    def _children(self, last: int) -> list[W.Widget]:
+        """Above what goes from step to step, all linked to `number`; below table and details."""
         narrow = {"layout": W.Layout(width="100px")}
         back = W.Button(description="◀ Previous", **narrow)
         forth = W.Button(description="Next ▶", **narrow)
@@ -420,55 +446,48 @@ class Stepper(Panel):
         play = W.Play(value=0, min=0, max=last, interval=1000)
         slider = W.IntSlider(0, 0, last, readout=False, layout=W.Layout(width="130px"))
         heading, lines = table_lines(self.record)
-        self.table = W.Select(
+        table = W.Select(
             options=[(line, k) for k, line in enumerate(lines)],
             index=0, rows=min(22, len(lines)), description="Layers",
             layout=W.Layout(width=f"{6.7 * len(heading) + 24:.0f}px"),
         )  # fmt: skip
-        for widget, trait in ((slider, "value"), (play, "value"), (self.table, "index")):
-            W.jslink((widget, trait), (self.number, "value"))
-        return [back, forth, self.number, play, slider], heading
-
-    def _choosing(self, labels: Tensor | None) -> None:
-        """The picture and the map to look at."""
-        names = [f"{k}: {self._name_of(label)}" for k, label in enumerate(_numbers_of(labels))]
-        names = names or [str(k) for k in range(len(self.images))]
-        pairs = [(name, k) for k, name in enumerate(names)]
-        self.picture = W.Dropdown(options=pairs, **_labelled("Picture", 180))
-        self.channel = W.BoundedIntText(0, 0, 0, **_labelled("Map", 110))
-
-    def _name_of(self, label: int) -> str:
-        return self.class_names[label] if label < len(self.class_names) else f"class {label}"
+        for widget, trait in ((slider, "value"), (play, "value"), (table, "index")):
+            self.link(widget, trait, self.number)
+        left = W.VBox([W.HTML(f'{STYLE}<pre style="{LETTERS}">{heading}</pre>'), table])
+        left.add_class("cnn-steps")
+        self.shown.layout.flex, self.shown.layout.max_width = "1 1 400px", "560px"
+        wrapping = W.Layout(flex_flow="row wrap", align_items="flex-start")
+        controls = [back, forth, self.number, play, slider, self.picture, self.channel]
+        below = W.Box([left, self.shown], layout=wrapping)
+        return [W.Box(controls, layout=wrapping), self.sign, below]
 
     def go(self, number: int) -> None:
         """Show this step, or the nearest there is."""
-        self.number.value = min(max(0, number), len(self.record) - 1)
+        self.set(number=min(max(0, number), len(self.record) - 1))
 
     def step(self) -> Step:
         """What is shown now."""
         number, channel = self.number.value, self.channel.value
-        return step(self.record, number, self.model, self._pixels, channel, self.class_names)
+        return step(self.record, number, self.model, self.pixels, channel, self.class_names)
 
-    def show(self) -> None:
-        """Draw the present step; the number of its maps is the limit of the map to choose."""
-        maps = len(_as_maps(self.record.outputs[self.number.value]))
-        self.channel.max = maps - 1
-        self.details.value = step_html(self.step(), self.channel.value)
+    def adapt(self) -> None:
+        """Another picture is recorded; the number of maps is the limit of the map to choose."""
+        if self.recorded != self.picture.value:
+            self._record_picture(self.picture.value)
+        self.channel.max = max(0, len(_as_maps(self.record.outputs[self.number.value])) - 1)
 
-    def _another_picture(self, change: dict) -> None:
-        self._record_picture(change["new"])
-        self.show()
+    def html(self) -> str:
+        return step_html(self.step(), self.channel.value)
 
-    def static_html(self) -> str:
-        return self.record._repr_html_()
-
-    def static_text(self) -> str:
-        return str(self.record)
+    def static(self) -> tuple[str, str]:
+        return self.record._repr_html_(), str(self.record)
 
     def _ipython_display_(self) -> None:
         """The panel, and below it the strip of maps that stays when the kernel is gone."""
+        if not hasattr(self, "shown"):
+            return print(CLOSED)
         display(self._repr_mimebundle_(), raw=True)
-        tiles, titles = film_strip(self.record, self._pixels)
+        tiles, titles = film_strip(self.record, self.pixels)
         steps = len(tiles) - 1
         plots.show(
             plots.film_strip(tiles, titles),
@@ -482,24 +501,39 @@ def _labelled(text: str, width: int) -> dict:
     return {"description": text, "layout": W.Layout(width=f"{width}px"), "style": style}
 
 
+def _checked(images: Tensor, pictures: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Both as batches; where there are no pictures they are made from the images."""
+    if not isinstance(images, Tensor) or images.dim() not in (3, 4) or not images.numel():
+        got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise ValueError(f"images must be a tensor (C, H, W), or (N, C, H, W); got {got}")
+    images = images if images.dim() == 4 else images[None]
+    if pictures is None:
+        return images, _to_look_at(images)
+    number, _, *size = images.shape
+    channels = pictures.numel() / (number * prod(size))
+    if pictures.dtype != torch.uint8 or [*pictures.shape[-2:]] != size or channels not in (1, 3):
+        raise ValueError(
+            f"pictures must be uint8, ({number}, 1 or 3, {size[0]}, {size[1]}) as the images are; "
+            f"got {pictures.dtype} {tuple(pictures.shape)}"
+        )
+    return images, pictures.reshape(number, -1, *size)
+
+
 def _to_look_at(images: Tensor) -> Tensor:
     """Pictures as the network reads them, each stretched to the range of uint8."""
+    images = images.float().nan_to_num()
     low = images.amin(dim=(1, 2, 3), keepdim=True)
     high = images.amax(dim=(1, 2, 3), keepdim=True)
     shown = ((images - low) / (high - low).clamp(min=1e-12) * 255).to(torch.uint8)
     return shown if images.shape[1] in (1, 3) else shown[:, :1]
 
 
-def _numbers_of(labels: Tensor | None) -> list[int]:
-    return [] if labels is None else torch.as_tensor(labels).tolist()
-
-
 def table_lines(recorded: Record) -> tuple[str, list[str]]:
     """The layer table as lines of equal width for a list box: a heading, and a line a row."""
     cells = []
     for number, (row, branch) in enumerate(zip(recorded, branch_lines(recorded))):
-        name = row.name if len(row.name) <= 22 else "…" + row.name[-21:]
-        cells.append((str(number), branch[:16], name, row.kind, _shape(row), f"{row.parameters:,}"))
+        name, kind = tidy(row.name, 22), tidy(row.kind, 24)
+        cells.append((str(number), branch[:16], name, kind, _shape(row), f"{row.parameters:,}"))
     table = str(Table(("#", "", "layer", "kind", "output", "parameters"), tuple(cells)))
     heading, _, *lines = table.replace(" ", "\N{NO-BREAK SPACE}").split("\n")
     return heading, lines
@@ -576,5 +610,6 @@ def film_strip(recorded: Record, picture: np.ndarray) -> tuple[list[np.ndarray],
 
 def _short_name(name: str) -> str:
     """The last part of a name; with the part before it where that is only a number in a list."""
-    parts = name.split(".")
-    return ".".join(parts[-2:]) if parts[-1].isdigit() else parts[-1]
+    parts = tidy(name).split(".")
+    short = ".".join(parts[-2:]) if parts[-1].isdigit() else parts[-1]
+    return tidy(short, 20).replace("$", r"\$")  # else matplotlib would read a formula

@@ -36,14 +36,24 @@ def rect(
     )
 
 
-def text(x: float, y: float, words: str, anchor: str = "middle") -> str:
+def text(x: float, y: float, words: str, anchor: str = "start") -> str:
     """Black words; `anchor` says which part of them is at x: start, middle or end."""
     return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" fill="black">{escape(words)}</text>'
 
 
 def box(x: float, y: float, width: float, height: float, words: str, fill: str) -> str:
     """A rectangle with words in its middle."""
-    return rect(x, y, width, height, fill) + text(x + width / 2, y + height / 2 + 5, words)
+    return rect(x, y, width, height, fill) + text(
+        x + width / 2, y + height / 2 + 5, words, "middle"
+    )
+
+
+def legend(x: float, y: float, apart: float, fills: dict[str, str]) -> str:
+    """Squares with their words, so far from each other."""
+    return "".join(
+        rect(x + k * apart, y, 14, 14, fill) + text(x + k * apart + 20, y + 12, words)
+        for k, (words, fill) in enumerate(fills.items())
+    )
 
 
 def path(steps: str, stroke: str = "black", line: float = 1, more: str = "") -> str:

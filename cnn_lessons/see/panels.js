@@ -1,0 +1,41 @@
+// What the page does for all panels by itself, also while the kernel is busy or gone.
+// The first panel of a page brings it.
+if (!window.cnnPanels) {
+  window.cnnPanels = true;
+  const panelOf = event => event.target.closest?.('.cnn-panel');
+
+  // Keys in a panel are the panel's: JupyterLab and Notebook would go to another cell with the
+  // arrows, and delete a cell with two letters. Ctrl + S, Shift + Enter and the like stay theirs.
+  window.addEventListener('keydown', event => {
+    const theirs = event.ctrlKey || event.metaKey || (event.shiftKey && event.key === 'Enter');
+    if (panelOf(event)) event.target.toggleAttribute('data-lm-suppress-shortcuts', !theirs);
+  }, true);
+
+  // A panel waits while its picture was made for other values than its fields have, or while a
+  // button has no answer. A number that is still being typed is not meant yet.
+  let typed = null;
+  window.addEventListener('input', event => { typed = event.target; }, true);
+  window.addEventListener('change', () => { typed = null; }, true);
+  window.addEventListener('focusout', () => { typed = null; }, true);
+  window.addEventListener('click', event => {
+    if (event.target.closest?.('.widget-button')) panelOf(event)?.setAttribute('data-asked', Date.now());
+  }, true);
+  const state = panel => [...panel.querySelectorAll('.cnn-field select, .cnn-field input')]
+    .map(field => field.type === 'checkbox' ? +field.checked : field.selectedIndex ?? +field.value)
+    .join(' ');
+  setInterval(() => {
+    const now = Date.now();
+    for (const panel of document.querySelectorAll('.cnn-panel')) {
+      const shown = panel.querySelector('[data-state]');
+      if (shown !== panel.cnnShown) panel.removeAttribute('data-asked');
+      panel.cnnShown = shown;
+      if (!shown || shown.dataset.state === state(panel)) panel.cnnAgreed = now;
+      const since = Math.min(panel.dataset.asked ?? now, panel.cnnAgreed ?? now);
+      const waits = now - since > 300 && !panel.contains(typed);
+      if (waits === panel.classList.contains('cnn-waits')) continue;
+      panel.classList.toggle('cnn-waits', waits);
+      panel.querySelector('.cnn-sign').textContent = waits
+        ? 'Computing … What stands below is older. If this stays, the kernel is busy or gone.' : '';
+    }
+  }, 100);
+}
