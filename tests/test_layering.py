@@ -14,7 +14,7 @@ FLOORS = (
         "models": "starts conversion",
         "shapes": "fields rows recorder compare",
         "data": "batches generated archive",
-        "training": "history recipes muon checkpoint measure loop",
+        "training": "history recipes checkpoint measure loop",
     },
     {
         "networks": "",

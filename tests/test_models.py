@@ -369,7 +369,7 @@ TRAINED = {
     "resnet_50": (partial(ResNet, 50, 10, "3x3"), SMALL, 1e-3),
     "resnet_cifar_20": (ResNetCIFAR, SMALL, 1e-2),
     "resnet_cifar_20_plain": (partial(ResNetCIFAR, 20, shortcut=None), SMALL, 1e-2),
-}
+} | {name: (case.build, case.size, case.rate) for name, case in CASES.items() if case.rate}
 
 
 @pytest.fixture(params=TRAINED)
