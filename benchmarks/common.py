@@ -89,9 +89,9 @@ def speeds(
         yield name, in_turn(runs, 1 if chosen.quick else chosen.rounds)
 
 
-def report(benchmark: str, rows: list[dict], chosen: argparse.Namespace) -> list[dict]:
-    """Print the rows and the machine; with --folder, write them as JSON."""
-    record = {"benchmark": benchmark, "rows": rows, **machine()}
+def report(benchmark: str, rows: list[dict], chosen: argparse.Namespace, **facts) -> list[dict]:
+    """Print the rows and the machine; with --folder, write them as JSON, and `facts` with them."""
+    record = {"benchmark": benchmark, "rows": rows, **facts, **machine()}
     print(Table.of(rows).markdown(), machine(), sep="\n")
     if chosen.folder:
         write_json(chosen.folder / f"{benchmark}.json", record)

@@ -24,7 +24,7 @@ def one(dataset, name: str, recipe: training.Recipe, seed: int, checkpoints: Pat
     """
     device = training.device()
     torch.manual_seed(seed)
-    model = networks.build(name).to(device)
+    model = networks.build(name, recipe.start).to(device)
     how = {"seed": seed, "device": device, "images": recipe.images}
     train = dataset.batches("train", recipe.batch_size, augment=True, **how)
     # These are part of the training here: they only show that it still runs.

@@ -23,7 +23,8 @@ def accuracies() -> list[dict]:
     """What each recipe reached on the test pictures, and what it cost."""
     rows = []
     for name, found in networks.results().items():
-        seeds, row = len(found["seeds"]), {"network": name}
+        seeds, whose = len(found["seeds"]), networks.NETWORKS[name]
+        row = {"network": name, "paper": f"{whose.paper}, {whose.year}"}
         table = on_meta(partial(networks.build, name), (3, 32, 32))
         row |= {"parameters": f"{table.parameters:,}", "MACs": f"{table.macs / 1e6:,.1f} M"}
         row["test pictures right"] = f"{found['accuracy']:.1%}" + (

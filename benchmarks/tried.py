@@ -1,11 +1,12 @@
 """Changes to a recipe that are said to pay: validation accuracy and seconds of each, by seed.
 
-The recipe is cut to --epochs; everything else of it stays but for the change named. The average
-of the weights (EMA) and smaller pictures at first need no other loop: they go in with the loss.
+The recipe is cut to --epochs; everything else of it stays but for the change named. None needs
+another loop: they go in with the recipe, the loss or the optimizer.
 """
 
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
+from math import cos, pi
 from statistics import mean
 
 import torch
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from benchmarks import common
+from benchmarks.muon import muon
 from cnn_lessons import networks, training
 
 CHANGES = {
@@ -21,16 +23,41 @@ CHANGES = {
     "batch 256, rate x2": {"batch_size": 256, "learning_rate": 2},
     "batch 512, rate x4": {"batch_size": 512, "learning_rate": 4},
     "half the rate": {"learning_rate": 0.5},
-    "cosine": {"schedule": "cosine"},
-    "label smoothing 0.1": {"label_smoothing": 0.1},
+    "cosine": {},
+    "label smoothing 0.1": {},
     "float32": {"precision": "float32"},
     "bfloat16": {"precision": "bfloat16"},
     "EMA 0.99": {},
     "24 pixels at first": {},
-    "Muon": {"optimizer": "muon", "learning_rate": 0.2},
-    "Muon, half the rate": {"optimizer": "muon", "learning_rate": 0.5},
+    "Muon": {"learning_rate": 0.2},
+    "Muon, half the rate": {"learning_rate": 0.5},
 }
-ANY_SIZE = ("GoogLeNetCIFAR", "ArticleResNet", "ResNetCIFAR20")  # these end in a mean over the map
+
+
+def takes(name: str, pixels: int) -> bool:
+    """Whether the network takes pictures of this size: it may end in a mean over the map."""
+    try:
+        with torch.device("meta"):
+            networks.build(name)(torch.empty(2, 3, pixels, pixels))
+    except (ValueError, RuntimeError):
+        return False
+    return True
+
+
+class Cosine(training.Recipe):
+    """The rate falls along half a cosine: slowly at first and slowly at the end."""
+
+    def rate(self, progress: float) -> float:
+        if progress < self.warmup:
+            return self.learning_rate * progress / self.warmup
+        fallen = (progress - self.warmup) / (1 - self.warmup)
+        return self.learning_rate * (1 + cos(pi * fallen)) / 2
+
+
+def smoothed(model: nn.Module, images, labels):
+    """A loss whose right answer gives a tenth of its certainty to all classes."""
+    logits = model(images)
+    return F.cross_entropy(logits.float(), labels, label_smoothing=0.1), logits
 
 
 def smaller_at_first(steps: int):
@@ -65,12 +92,18 @@ def one(dataset, name: str, change: str, recipe, seed: int) -> tuple[float, floa
     how = {"augment": True, "seed": seed, "images": recipe.images}
     train = dataset.batches("train", recipe.batch_size, **how)
     validation, average, loss = dataset.batches("validation", 500), None, None
-    if change.startswith("EMA"):
+    optimizer = muon if change.startswith("Muon") else None
+    if change == "cosine":
+        recipe = Cosine(**asdict(recipe))
+    elif change.startswith("label smoothing"):
+        loss = smoothed
+    elif change.startswith("EMA"):
         average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(float(change.split()[1])))
         loss = averaging(average)
     elif change == "24 pixels at first":
         loss = smaller_at_first(recipe.epochs * len(train))
-    history = training.fit(model, train, validation, recipe, progress=False, loss=loss)
+    changed = {"loss": loss, "optimizer": optimizer}
+    history = training.fit(model, train, validation, recipe, progress=False, **changed)
     if average is None:
         return history.epochs[-1].validation_accuracy, history.seconds
     update_bn((images for images, _ in train), average)
@@ -89,7 +122,7 @@ def main(arguments=None) -> list[dict]:
         base, rows = training.RECIPES[name]["test" if chosen.quick else "cpu"], []
         base = base if chosen.quick else replace(base, epochs=chosen.epochs)
         for change in chosen.changes:
-            if change == "24 pixels at first" and name not in ANY_SIZE:
+            if change == "24 pixels at first" and not takes(name, 24):
                 continue
             settings = dict(CHANGES[change])
             settings["learning_rate"] = base.learning_rate * settings.get("learning_rate", 1)

@@ -33,12 +33,10 @@ RECIPE_HELP = {
     "momentum": "share of the last step that goes into the next one",
     "weight_decay": "pull of all weights towards 0",
     "images": "number of training pictures; left out: all",
-    "schedule": "how the learning rate falls to 0",
     "warmup": "share of the training (0 to 1) in which the learning rate climbs",
-    "label_smoothing": "share of certainty (0 to 1) that the right answer gives away",
     "clip": "greatest length of the gradient, for networks that are hard to start",
     "precision": "bfloat16 is faster on some machines; auto tries which",
-    "optimizer": "muon makes each kernel's step orthogonal and wants a smaller rate",
+    "start": "how the first weights are drawn; own: as the network's class does",
 }
 TYPES = {"int": int, "float": float, "str": str, "int | None": int, "float | None": float}
 
@@ -92,7 +90,7 @@ def run(chosen: argparse.Namespace) -> int:
     _check_checkpoint(chosen)
     cifar, device = data.load(chosen.data), training.device()
     torch.manual_seed(chosen.seed)
-    model = networks.build(name).to(device)
+    model = networks.build(name, recipe.start).to(device)
     how = {"seed": chosen.seed, "device": device, "images": recipe.images}
     train = cifar.batches("train", recipe.batch_size, augment=True, **how)
     validation = cifar.batches("validation", 512, device=device)

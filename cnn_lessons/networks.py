@@ -1,4 +1,4 @@
-"""The networks that the course trains: how each one starts, and its trained weights.
+"""The networks that the course trains: whose they are, how each one starts, its trained weights.
 
 model = load_trained("LeNet5")       # ready to use, on any machine
 print(card("LeNet5")["accuracy"])    # what it reached, and on what
@@ -10,21 +10,15 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from cnn_lessons import models
 from cnn_lessons.files import write_whole
-from cnn_lessons.models import (
-    VGG,
-    AlexNetCIFAR,
-    ArticleResNet,
-    GoogLeNetCIFAR,
-    LeNet5,
-    ResNetCIFAR,
-    starts,
-)
-from cnn_lessons.training import checkpoint
+from cnn_lessons.models.starts import STARTS
+from cnn_lessons.training import RECIPES, checkpoint
 
 WEIGHTS = Path(__file__).parent / "weights"
 # Where `python -m benchmarks.results` writes; an installed package has them beside its modules.
@@ -32,29 +26,36 @@ _WRITTEN = Path(__file__).parents[1] / "benchmarks" / "results"
 RESULTS = _WRITTEN if _WRITTEN.is_dir() else Path(__file__).parent / "results"
 
 
-def _he(build: Callable[[], nn.Module]) -> nn.Module:
-    """He's start of 2015: with PyTorch's own, deep networks without batch norm do not learn."""
-    model = build()
-    return starts.he(model)
+class Network(NamedTuple):
+    """How to build a network for CIFAR-10, and who wrote of it, in which year."""
+
+    build: Callable[[], nn.Module]
+    paper: str
+    year: int
 
 
+_VGG16 = partial(models.VGG, "D", num_classes=10, input_size=32)
 NETWORKS = {
-    "LeNet5": LeNet5,
-    "AlexNetCIFAR": partial(_he, AlexNetCIFAR),
-    "VGG16": partial(VGG, "D", num_classes=10, input_size=32, batch_norm=True),
-    "VGG16Plain": partial(_he, partial(VGG, "D", num_classes=10, input_size=32)),
-    "GoogLeNetCIFAR": partial(_he, GoogLeNetCIFAR),
-    "ArticleResNet": ArticleResNet,
-    "ResNetCIFAR20": partial(ResNetCIFAR, 20),
+    "LeNet5": Network(models.LeNet5, "LeCun and others", 1998),
+    "AlexNetCIFAR": Network(models.AlexNetCIFAR, "Krizhevsky and others", 2012),
+    "VGG16": Network(partial(_VGG16, batch_norm=True), "Simonyan, Zisserman", 2014),
+    "VGG16Plain": Network(_VGG16, "Simonyan, Zisserman", 2014),
+    "GoogLeNetCIFAR": Network(models.GoogLeNetCIFAR, "Szegedy and others", 2014),
+    "ArticleResNet": Network(models.ArticleResNet, "He and others", 2015),
+    "ResNetCIFAR20": Network(partial(models.ResNetCIFAR, 20), "He and others", 2015),
 }
 
 
-def build(name: str) -> nn.Module:
-    """A network of `training.RECIPES` for CIFAR-10, with the start that its recipe wants.
+def build(name: str, start: str | None = None) -> nn.Module:
+    """A network for CIFAR-10, with the start of its recipe, or with another of `starts.STARTS`.
 
-    Upper and lower case are the same. Raises ValueError for a name that is not in NETWORKS.
+    Upper and lower case are the same. Raises ValueError for a name or a start that there is not.
     """
-    return NETWORKS[full_name(name)]()
+    name = full_name(name)
+    start = RECIPES[name]["cpu"].start if start is None else start
+    if start not in STARTS:
+        raise ValueError(f"start must be one of {', '.join(STARTS)}; got {start!r}")
+    return STARTS[start](NETWORKS[name].build())
 
 
 def full_name(name: str) -> str:
@@ -122,16 +123,11 @@ def load_trained(name: str, folder: str | Path = WEIGHTS) -> nn.Module:
         )
     tensors, _ = checkpoint.read(path)
     with torch.device("meta"):
-        model = NETWORKS[name]()
-    model.to_empty(device="cpu")
-    wanted = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    found = {key: tuple(value.shape) for key, value in tensors.items()}
-    if found != wanted:
-        key = next(key for key in wanted | found if wanted.get(key) != found.get(key))
-        raise checkpoint.CheckpointError(
-            f"{path} does not fit {name}: {key} is {found.get(key)} there, {wanted.get(key)} here"
-        )
-    model.load_state_dict(tensors)
+        model = NETWORKS[name].build()
+    try:
+        model.to_empty(device="cpu").load_state_dict(tensors)
+    except RuntimeError as error:
+        raise checkpoint.CheckpointError(f"{path} does not fit {name}: {error}") from error
     return model.eval()
 
 
@@ -143,8 +139,5 @@ def results(folder: str | Path = RESULTS) -> dict[str, dict]:
     more: all that `python -m benchmarks.results` wrote. Networks without a record are left out.
     """
     files = {name: Path(folder) / f"{name}.json" for name in NETWORKS}
-    return {
-        name: json.loads(path.read_text(encoding="utf-8"))
-        for name, path in files.items()
-        if path.exists()
-    }
+    there = {name: path for name, path in files.items() if path.exists()}
+    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in there.items()}

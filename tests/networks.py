@@ -29,7 +29,8 @@ from cnn_lessons.models.googlenet import ARTICLE_TABLE
 class Case(NamedTuple):
     """How to build a network, its input (channels, height, width), and what is known of it.
 
-    `layers` counts the layers with weights, without projections and auxiliary heads.
+    `layers` counts the layers with weights, without projections and auxiliary heads. With a `rate`
+    it is trained on one batch, by Adam at this learning rate.
     """
 
     build: Callable[[], nn.Module]
@@ -37,6 +38,7 @@ class Case(NamedTuple):
     parameters: int
     macs: int | None
     layers: int
+    rate: float | None = None
 
 
 SMALL, LARGE = (3, 32, 32), (3, 224, 224)

@@ -2,11 +2,16 @@
 
 import importlib
 import json
+from dataclasses import replace
+from statistics import mean
 
 import pytest
+import torch
+from torch import nn
 
-from benchmarks import common, results, tables
-from cnn_lessons import networks
+from benchmarks import common, leaderboard, muon, results, tables, tried
+from cnn_lessons import data, networks, training
+from cnn_lessons.shapes import on_meta
 
 LENET = ["--quick", "--networks", "lenet5"]
 
@@ -23,6 +28,7 @@ LENET = ["--quick", "--networks", "lenet5"]
             ["--quick", "--networks", "resnetcifar20", "--seeds", "0"],
             ["network", "change"],
         ),
+        ("leaderboard", ["--quick", "--seeds", "0"], ["name", "accuracy"]),
         ("starts", ["--quick", "--networks", "googlenetcifar", "--seeds", "0"], ["network"]),
     ],
 )
@@ -40,6 +46,73 @@ def test_time_to_accuracy_measures_both_loops():
     module = importlib.import_module("benchmarks.time_to_accuracy")
     rows = module.main(LENET)
     assert [row["loop"] for row in rows] == ["fit", "usual"]
+
+
+def test_the_stored_leaderboard_is_that_of_the_challenge():
+    record = json.loads((networks.RESULTS / "leaderboard.json").read_text())
+    assert training.Recipe(**record["recipe"]) == training.CHALLENGE
+    rows = {row["name"]: row for row in record["rows"]}
+    assert list(rows) == list(leaderboard.ENTRIES)
+    for name, (build, changes) in leaderboard.ENTRIES.items():
+        table = on_meta(build, (3, 32, 32))
+        assert (table.parameters, table.macs) == (rows[name]["parameters"], rows[name]["macs"])
+        rate = replace(training.CHALLENGE, **changes).learning_rate
+        assert rows[name]["learning_rate"] == rate
+        assert len(rows[name]["accuracies"]) == len(record["seeds"])
+        assert rows[name]["accuracy"] == pytest.approx(mean(rows[name]["accuracies"]), abs=5e-5)
+
+
+@pytest.mark.parametrize("shape", [(16, 3, 3, 3), (8, 100), (100, 8), (10, 64)])
+def test_muon_makes_the_step_of_a_kernel_orthogonal_and_leaves_a_vector_to_sgd(shape):
+    kernel, vector = (nn.Parameter(torch.zeros(size)) for size in (shape, (5,)))
+    generator = torch.Generator().manual_seed(0)
+    kernel.grad = 1e3 * torch.randn(shape, generator=generator)
+    vector.grad = torch.arange(5.0)
+    plain = nn.Parameter(torch.zeros(5))
+    plain.grad = vector.grad.clone()
+    ours = muon.Muon([kernel, vector], lr=0.1, momentum=0.9)
+    sgd = torch.optim.SGD([plain], lr=0.1, momentum=0.9, nesterov=True)
+    ours.step()
+    sizes = torch.linalg.svdvals(-10 * kernel.detach().flatten(1))
+    tall = max(1, shape[0] / (kernel.numel() / shape[0])) ** 0.5
+    assert sizes.min() / tall > 0.65 and sizes.max() / tall < 1.25
+    left, _, right = torch.linalg.svd(kernel.grad.flatten(1), full_matrices=False)
+    nearest = (left @ right).flatten()
+    assert torch.cosine_similarity(-kernel.detach().flatten(), nearest, dim=0) > 0.97
+    ours.step()
+    for _ in range(2):
+        sgd.step()
+    torch.testing.assert_close(vector, plain)
+
+
+def test_fit_learns_with_muon():
+    torch.manual_seed(0)
+    batch = data.generate(train=40, test=10).batches("train", 16, images=32)
+    recipe = training.Recipe(epochs=20, learning_rate=0.02)
+    how = {"progress": False, "optimizer": muon.muon}
+    history = training.fit(networks.build("LeNet5"), batch, batch, recipe, **how)
+    assert history.epochs[-1].train_accuracy == 1.0
+
+
+def test_the_cosine_rises_to_its_peak_and_falls_to_0():
+    recipe = tried.Cosine(epochs=1, learning_rate=2.0, warmup=0.5)
+    rates = [recipe.rate(progress) for progress in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    assert rates == pytest.approx([0.0, 1.0, 2.0, 1.0, 0.0])
+    recipe = replace(recipe, warmup=0.0)
+    assert recipe.rate(0.0) == 2.0 and recipe.rate(1 / 3) == pytest.approx(1.5)
+
+
+def test_the_smoothed_loss_is_that_of_the_definition():
+    torch.manual_seed(0)
+    model, images, labels = nn.Flatten(), torch.randn(6, 10), torch.arange(6)
+    loss, logits = tried.smoothed(model, images, labels)
+    aims = nn.functional.one_hot(labels, 10) * 0.9 + 0.1 / 10
+    torch.testing.assert_close(loss, -(aims * images.log_softmax(dim=1)).sum(dim=1).mean())
+    assert torch.equal(logits, images)
+
+
+def test_which_networks_take_smaller_pictures():
+    assert tried.takes("ResNetCIFAR20", 24) and not tried.takes("LeNet5", 24)
 
 
 def test_results_are_written_with_all_that_a_number_needs(tmp_path):

@@ -14,7 +14,7 @@ from cnn_lessons import data, files
 from cnn_lessons.training import Recipe, checkpoint, cross_entropy, fit
 from cnn_lessons.training.checkpoint import CheckpointError
 
-RECIPE = Recipe(epochs=4, learning_rate=0.02, clip=1.0, schedule="cosine", label_smoothing=0.1)
+RECIPE = Recipe(epochs=4, learning_rate=0.02, clip=1.0)
 SET = data.generate(train=80, test=10)
 
 
@@ -66,14 +66,10 @@ def numbers(history):
     return [history.column(name) for name in names]
 
 
-@pytest.mark.parametrize(
-    ("precision", "optimizer"), [("float32", "sgd"), ("bfloat16", "sgd"), ("float32", "muon")]
-)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("stops", [[0], [2], [4], [5], [7, 2], [15], [16]])
-def test_a_resumed_training_is_the_uninterrupted_one_bit_for_bit(
-    tmp_path, stops, precision, optimizer
-):
-    recipe = replace(RECIPE, precision=precision, optimizer=optimizer)
+def test_a_resumed_training_is_the_uninterrupted_one_bit_for_bit(tmp_path, stops, precision):
+    recipe = replace(RECIPE, precision=precision)
     expected, whole = train_for(recipe=recipe)
     assert len(whole.epochs) == 4 and whole.batches == 16
     for after in stops:

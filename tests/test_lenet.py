@@ -5,6 +5,7 @@ from math import prod
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from cnn_lessons.models import LeNet5, LeNet5Original
@@ -55,6 +56,36 @@ def test_c3_reads_only_its_table():
     for number in range(16):
         (gradient,) = torch.autograd.grad(c3(maps)[0, number].sum(), maps)
         assert torch.equal(gradient.abs().sum(dim=(0, 2, 3)) > 0, c3.reads[number])
+
+
+def test_c3_adds_the_maps_of_its_table_and_a_bias():
+    c3, maps = LeNet5Original().c3, torch.rand(2, 6, 9, 8)
+    kernels, expected = iter(c3.weight), []
+    for column, bias in zip(zip(*map(str.split, TABLE_1.strip().splitlines())), c3.bias):
+        read = [maps[:, k : k + 1] for k, cell in enumerate(column) if cell == "X"]
+        expected.append(bias + sum(F.conv2d(each, next(kernels)[None, None]) for each in read))
+    torch.testing.assert_close(c3(maps), torch.cat(expected, dim=1))
+    assert c3.bias.all() and next(kernels, None) is None
+
+
+def test_the_original_is_the_chain_of_the_paper():
+    """C1, S2, C3, S4, C5, F6, each followed by the squashing, then the distance to each digit."""
+    net, images = LeNet5Original(), torch.rand(2, 1, 32, 32)
+    maps = images
+    for layer in (net.c1, net.s2, net.c3, net.s4, net.c5):
+        maps = 1.7159 * torch.tanh(2 / 3 * layer(maps))
+    features = 1.7159 * torch.tanh(2 / 3 * net.f6(maps.view(2, 120)))
+    distances = (features[:, None, :] - net.output.centres[None]).pow(2).sum(dim=-1)
+    torch.testing.assert_close(net(images), -distances)
+
+
+def test_the_article_s_network_is_the_chain_of_its_layers():
+    net, images = LeNet5(), torch.rand(2, 3, 32, 32)
+    features, classifier = net.features, net.classifier
+    maps = F.max_pool2d(features.c1(images), 2)
+    vector = F.max_pool2d(features.c3(maps), 2).reshape(2, 16 * 5 * 5)
+    vector = classifier.f6(classifier.c5(vector).relu()).relu()
+    torch.testing.assert_close(net(images), classifier.output(vector))
 
 
 def test_subsampling_is_weight_times_sum_plus_bias():

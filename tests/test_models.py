@@ -33,6 +33,7 @@ from cnn_lessons.models import (
     googlenet,
     resnet,
     starts,
+    three_stages,
 )
 from cnn_lessons.shapes import record
 
@@ -311,6 +312,20 @@ def test_any_6n_plus_2_is_a_depth():
     assert counts == {8: 1, 14: 2, 26: 4, 1202: 200}
 
 
+def test_three_stages_are_resnet_20_or_what_one_asks_for():
+    ours, paper = three_stages().eval(), ResNetCIFAR(20).eval()
+    ours.load_state_dict(paper.state_dict())
+    pictures = images(SMALL)
+    with torch.inference_mode():
+        assert torch.equal(ours(pictures), paper(pictures))
+    with torch.device("meta"):
+        table = record(three_stages((8, 24, 40), (1, 2, 3), num_classes=7), SMALL)
+    widths = {"conv2_x.0": (8, 32), "conv3_x.1": (24, 16), "conv4_x.2": (40, 8)}
+    for block, (channels, side) in widths.items():
+        assert table[f"{block}.relu2"].output[1:] == (channels, side, side), block
+    assert sum(row.kind == "add" for row in table) == 6 and table[-1].output[1:] == (7,)
+
+
 def test_the_articles_table_differs_in_one_number():
     ours, article = googlenet.TABLE_1, googlenet.ARTICLE_TABLE
     differences = [
@@ -369,7 +384,7 @@ TRAINED = {
     "resnet_50": (partial(ResNet, 50, 10, "3x3"), SMALL, 1e-3),
     "resnet_cifar_20": (ResNetCIFAR, SMALL, 1e-2),
     "resnet_cifar_20_plain": (partial(ResNetCIFAR, 20, shortcut=None), SMALL, 1e-2),
-}
+} | {name: (case.build, case.size, case.rate) for name, case in CASES.items() if case.rate}
 
 
 @pytest.fixture(params=TRAINED)
@@ -515,6 +530,9 @@ BAD_ARGUMENTS = [
     (partial(ResNetCIFAR, 2), "depth must be 6n + 2: 8, 14, 20, 26, ...; got 2"),
     (partial(ResNetCIFAR, num_classes=0), "num_classes must be at least 1; got 0"),
     (partial(ArticleResNet, num_classes=0), "num_classes must be at least 1; got 0"),
+    (partial(three_stages, (16, 32)), "needs three widths and three numbers of blocks; got (16"),
+    (partial(three_stages, blocks=(3, 0, 3)), "blocks must be at least 1; got 0"),
+    (partial(three_stages, (32, 16, 64)), "shortcut 'A' cannot lose maps"),
 ]
 
 

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from cnn_lessons import data, networks, training
-from cnn_lessons.models import VGG, GoogLeNetCIFAR
+from cnn_lessons.models import starts
 from cnn_lessons.training import checkpoint
 from cnn_lessons.training.checkpoint import CheckpointError
+from cnn_lessons.training.recipes import CHOICES
 
 DETAILS = {"data": "shapes", "accuracy": 0.5}
 
@@ -23,17 +24,35 @@ def saved(tmp_path):
     return networks.save_trained(networks.build("LeNet5"), "LeNet5", DETAILS, tmp_path).eval()
 
 
-def test_every_network_has_its_recipes_and_its_input():
+def test_every_network_has_its_recipes_its_paper_and_its_input():
     assert list(networks.NETWORKS) == list(training.RECIPES)
-    for name in networks.NETWORKS:
+    for name, network in networks.NETWORKS.items():
         with torch.device("meta"):
             assert networks.build(name.upper())(torch.empty(2, 3, 32, 32)).shape == (2, 10)
+        assert 1990 < network.year < 2100 and network.paper
 
 
-DEAD = {"VGG16Plain": partial(VGG, "D", 10, 32), "GoogLeNetCIFAR": GoogLeNetCIFAR}
+def test_a_recipe_may_ask_for_every_start_and_has_the_same_in_all_profiles():
+    assert CHOICES["start"] == tuple(starts.STARTS)
+    for name, recipes in training.RECIPES.items():
+        assert len({recipe.start for recipe in recipes.values()}) == 1, name
 
 
-@pytest.mark.parametrize("name", DEAD)
+def test_a_network_is_built_with_the_start_of_its_recipe_or_another():
+    def weights(start=None):
+        torch.manual_seed(0)
+        return networks.build("AlexNetCIFAR", start).classifier.fc6.weight
+
+    own, he = weights("own").std().item(), (2 / (128 * 4 * 4)) ** 0.5
+    assert training.RECIPES["AlexNetCIFAR"]["cpu"].start == "he"
+    assert torch.equal(weights(), weights("he")) and not torch.equal(weights(), weights("own"))
+    assert weights().std().item() == pytest.approx(he, rel=0.01)
+    assert own == pytest.approx((1 / 3 / (128 * 4 * 4)) ** 0.5, rel=0.01)
+    with pytest.raises(ValueError, match=r"start must be one of own, .*; got 'zeros'"):
+        networks.build("LeNet5", "zeros")
+
+
+@pytest.mark.parametrize("name", ["VGG16Plain", "GoogLeNetCIFAR"])
 @pytest.mark.parametrize("seed", range(5))
 def test_logits_depend_on_the_picture_with_our_start_and_not_with_pytorchs(name, seed):
     def spread(build):
@@ -42,7 +61,7 @@ def test_logits_depend_on_the_picture_with_our_start_and_not_with_pytorchs(name,
             return float(build().eval()(torch.randn(4, 3, 32, 32)).std(dim=0).mean())
 
     assert spread(partial(networks.build, name)) > 0.05
-    assert spread(DEAD[name]) < 1e-3
+    assert spread(partial(networks.build, name, "own")) < 1e-3
 
 
 def test_googlenet_learns_a_few_pictures_by_heart_with_its_recipe():
@@ -86,7 +105,9 @@ def test_weights_of_other_shapes_are_refused(tmp_path):
     checkpoint.write(path, wrong, {})
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     path.with_suffix(".json").write_text(json.dumps({"sha256": sha256}))
-    with pytest.raises(CheckpointError, match=rf"{name} is \(1,\) there, \(6, 3, 5, 5\) here"):
+    with pytest.raises(
+        CheckpointError, match=rf"does not fit LeNet5: (?s:.*){name}: .* torch.Size\(\[1\]\)"
+    ):
         networks.load_trained("LeNet5", tmp_path)
 
 
@@ -114,6 +135,45 @@ def test_results_are_read_in_the_order_of_the_networks(tmp_path):
     assert all(record["network"] == name for name, record in found.items())
 
 
+# Fields that recipes once had, and what they said where they changed nothing.
+FORMER = {"schedule": "triangle", "label_smoothing": 0.0, "optimizer": "sgd"}
+
+
+def as_today(stored: dict) -> training.Recipe:
+    """A stored recipe as a `Recipe`. What a former field did has to be nothing, a field that came
+    later has its default where the file does not say otherwise."""
+    former = {name: stored[name] for name in FORMER if name in stored}
+    assert former == {name: FORMER[name] for name in former}
+    return training.Recipe(**{name: stored[name] for name in stored if name not in FORMER})
+
+
+def stored_recipes():
+    files = [*networks.RESULTS.glob("*.json"), *networks.WEIGHTS.glob("*.json")]
+    records = {f"{path.parent.name}/{path.name}": json.loads(path.read_text()) for path in files}
+    return {path: record for path, record in records.items() if {"network", "recipe"} <= {*record}}
+
+
+@pytest.mark.parametrize("path", stored_recipes())
+def test_a_stored_number_belongs_to_the_recipe_of_its_network(path):
+    """Who changes a recipe trains again. The number of epochs stands beside the result."""
+    record = stored_recipes()[path]
+    recipe = training.RECIPES[record["network"]]["cpu"]
+    assert replace(as_today(record["recipe"]), epochs=recipe.epochs) == recipe
+    assert record["recipe"]["epochs"] == record["epochs"]
+
+
+def test_the_recipes_of_all_stored_results_are_compared():
+    assert {f"results/{name}.json" for name in networks.results()} <= {*stored_recipes()}
+    assert {f"weights/{name}.json" for name in cards()} <= {*stored_recipes()}
+
+
+def test_a_stored_recipe_of_today_and_of_former_days():
+    assert as_today({"epochs": 3, "schedule": "triangle"}) == training.Recipe(epochs=3)
+    for field in ({"optimizer": "muon"}, {"schedule": "cosine"}, {"label_smoothing": 0.1}):
+        with pytest.raises(AssertionError):
+            as_today({"epochs": 3} | field)
+
+
 def cards():
     return [path.stem for path in sorted(networks.WEIGHTS.glob("*.json"))]
 
@@ -127,7 +187,6 @@ def test_the_stored_weights_are_few_and_small():
 def test_the_card_of_stored_weights_says_how_they_were_made(name):
     card = networks.card(name)
     assert card["network"] == name and 0.6 < card["accuracy"] < 1
-    assert training.Recipe(**card["recipe"]).epochs == card["epochs"]
     assert {"data", "images", "seed", "machine", "versions", "processor_seconds"} <= set(card)
     assert card["recipe"] == networks.results()[name]["recipe"]
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))

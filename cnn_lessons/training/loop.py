@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from copy import deepcopy
 from dataclasses import asdict
-from functools import partial
 from math import isfinite
 from pathlib import Path
 from statistics import median
@@ -22,7 +21,6 @@ from tqdm.auto import tqdm
 from cnn_lessons.training.checkpoint import Checkpoint, CheckpointError, rng_states, set_rng_states
 from cnn_lessons.training.history import Epoch, History, Result
 from cnn_lessons.training.measure import evaluate
-from cnn_lessons.training.muon import Muon
 from cnn_lessons.training.recipes import Recipe
 
 Batches = Iterable[tuple[Tensor, Tensor]]  # images (N, C, H, W) and labels (N,), and it has a len()
@@ -44,6 +42,7 @@ def fit(
     progress: bool = True,
     *,
     loss: Loss | None = None,
+    optimizer: Callable[[nn.Module, Recipe], torch.optim.Optimizer] | None = None,
     checkpoint: str | Path | None = None,
     watch: Callable[[History], object] | None = None,
 ) -> History:
@@ -52,6 +51,7 @@ def fit(
     `train` and `validation` give batches of images (N, C, H, W) and labels (N,) on the model's own
     device, as `Dataset.batches` does; each pass over `train` is one epoch. `loss` gives the mean
     loss and the logits of a batch; left out it is `cross_entropy`, GoogLeNet has `loss_with_aux`.
+    `optimizer` makes another than SGD from the model and the recipe; `fit` sets its rate.
     Validation is in float32. The model is left in evaluation mode. `watch` is called after each
     epoch with the history so far, to draw it for example.
 
@@ -63,9 +63,9 @@ def fit(
     epochs. So does a loss that is no longer a finite number.
     """
     model.to(memory_format=torch.channels_last)
-    optimizer, steps = _optimizer(model, recipe), recipe.epochs * len(train)
+    optimizer, steps = (optimizer or _sgd)(model, recipe), recipe.epochs * len(train)
     history, save = _begin(checkpoint, model, optimizer, train, recipe, loss)
-    loss = loss or partial(cross_entropy, label_smoothing=recipe.label_smoothing)
+    loss = loss or cross_entropy
     with _bar(train, recipe, history, progress) as bar:
         try:
             history.precision = history.precision or _precision(model, validation, recipe, loss)
@@ -121,24 +121,20 @@ def _train_epoch(model, train, optimizer, recipe, loss, history, bar) -> Result:
     return Result(float(loss_sum) / images_seen, int(correct) / images_seen, images_seen)
 
 
-def cross_entropy(
-    model: nn.Module, images: Tensor, labels: Tensor, label_smoothing: float = 0.0
-) -> tuple[Tensor, Tensor]:
+def cross_entropy(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """The mean cross-entropy of a batch, and the logits (N, classes) it was computed from."""
     logits = model(images)
-    return F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing), logits
+    return F.cross_entropy(logits.float(), labels), logits
 
 
-def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Muon, or SGD in one fused pass over all weights where the device has it."""
+def _sgd(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """SGD, in one fused pass over all weights where the device has it."""
     options = {
         "lr": recipe.learning_rate,
         "momentum": recipe.momentum,
         "weight_decay": recipe.weight_decay,
+        "nesterov": recipe.momentum > 0,
     }
-    if recipe.optimizer == "muon":
-        return Muon(model.parameters(), **options)
-    options["nesterov"] = recipe.momentum > 0
     try:
         return torch.optim.SGD(model.parameters(), fused=True, **options)
     except RuntimeError:  # this device or this kind of number has none

@@ -2,9 +2,16 @@
 
 import os
 from dataclasses import dataclass
-from math import cos, pi
 
 import torch
+
+PRECISIONS = ("float32", "bfloat16", "auto")
+# What the fields that are words may say. The starts are those of `models.starts`.
+CHOICES = {
+    "precision": PRECISIONS,
+    "start": ("own", "lecun", "alexnet", "vgg", "glorot", "he", "article"),
+}
+PROFILES = ("test", "cpu", "gpu")
 
 
 def triangle(progress: float, peak: float = 0.2) -> float:
@@ -16,38 +23,20 @@ def triangle(progress: float, peak: float = 0.2) -> float:
     return progress / peak if progress < peak else (1 - progress) / (1 - peak)
 
 
-def cosine(progress: float, peak: float = 0.2) -> float:
-    """As `triangle`, but it falls along half a cosine: slowly at first and slowly at the end."""
-    return (
-        progress / peak if progress < peak else (1 + cos(pi * (progress - peak) / (1 - peak))) / 2
-    )
-
-
-SCHEDULES = {"triangle": triangle, "cosine": cosine}
-PRECISIONS = ("float32", "bfloat16", "auto")
-# What the fields that are words may say.
-CHOICES = {
-    "schedule": tuple(SCHEDULES),
-    "precision": PRECISIONS,
-    "optimizer": ("sgd", "muon"),
-}
-PROFILES = ("test", "cpu", "gpu")
-
-
 @dataclass(frozen=True)
 class Recipe:
     """What a training needs to know; two trainings with one recipe and one seed are the same.
 
     epochs, images: how often all training pictures are seen; how many there are, None means all.
-    learning_rate, schedule, warmup: the highest rate; how it falls after the first `warmup` (a
-        share, 0 to 1) of all steps, in which it climbs: see SCHEDULES.
+    learning_rate, warmup: the highest rate, and the share (0 to 1) of all steps in which it climbs;
+        after that it falls to 0, see `triangle`.
     batch_size: the pictures of one step.
-    optimizer, momentum, weight_decay: "sgd" with Nesterov momentum, or "muon", which also makes the
-        step of each kernel orthogonal and wants a smaller rate: see `muon.py`.
-    label_smoothing: the share of certainty (0 to 1) that the right answer gives to all classes.
+    momentum, weight_decay: those of SGD with Nesterov momentum.
     clip: the greatest length of the gradient; a longer one is shortened to it. None: as it is.
     precision: "float32", "bfloat16" (autocast), or "auto": bfloat16 if it is faster here, which may
         differ from machine to machine and changes the numbers a little.
+    start: how the first weights are drawn, a name in `models.starts.STARTS`; "own" leaves those of
+        the network's class. `networks.build` goes by it.
     Raises ValueError for anything else.
     """
 
@@ -57,12 +46,10 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     images: int | None = None
-    schedule: str = "triangle"
     warmup: float = 0.2
-    label_smoothing: float = 0.0
     clip: float | None = None
     precision: str = "float32"
-    optimizer: str = "sgd"
+    start: str = "own"
 
     def __post_init__(self):
         for name in ("epochs", "batch_size", "learning_rate", "clip"):
@@ -71,7 +58,7 @@ class Recipe:
                 raise ValueError(f"{name} must be above 0; got {value}")
         if not self.weight_decay >= 0:
             raise ValueError(f"weight_decay must be 0 or more; got {self.weight_decay}")
-        for name in ("momentum", "warmup", "label_smoothing"):
+        for name in ("momentum", "warmup"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be from 0 to below 1; got {getattr(self, name)}")
         if self.images is not None and self.images < 1:
@@ -83,7 +70,7 @@ class Recipe:
 
     def rate(self, progress: float) -> float:
         """The learning rate, `progress` of the way through (0 to 1)."""
-        return self.learning_rate * SCHEDULES[self.schedule](progress, self.warmup)
+        return self.learning_rate * triangle(progress, self.warmup)
 
 
 # Seconds, with whatever else a recipe has; float32, so that a test repeats on every machine.
@@ -113,13 +100,15 @@ RECIPES = {
         "cpu": Recipe(epochs=16),
         "gpu": Recipe(epochs=30),
     },
-    "AlexNetCIFAR": _profiles(20, 30, clip=1.0, precision="auto"),
+    "AlexNetCIFAR": _profiles(20, 30, clip=1.0, precision="auto", start="he"),
     "VGG16": _profiles(10, 40, precision="auto"),
-    "VGG16Plain": _profiles(12, 40, learning_rate=0.02, clip=1.0, precision="auto"),
-    "GoogLeNetCIFAR": _profiles(30, 40, clip=1.0, precision="auto"),
+    "VGG16Plain": _profiles(12, 40, learning_rate=0.02, clip=1.0, precision="auto", start="he"),
+    "GoogLeNetCIFAR": _profiles(30, 40, clip=1.0, precision="auto", start="he"),
     "ArticleResNet": _profiles(20, 40, learning_rate=0.1, precision="auto"),
     "ResNetCIFAR20": _profiles(30, 60, learning_rate=0.1, precision="auto"),
 }
+# That of the challenge of lesson 06, for any network.
+CHALLENGE = Recipe(epochs=3, learning_rate=0.1, images=20_000, precision="auto")
 
 
 def profile() -> str:
