@@ -94,9 +94,12 @@ FIGURES = {
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_text_can_be_read(name):
-    """No two texts overlap, none leaves the figure or its box, all have 5.5 points on 7 inches."""
+    """No two texts overlap, none leaves the figure or its box, all have 5.5 points on 7 inches.
+
+    Nor do two boxes of a graph overlap.
+    """
     figure = FIGURES[name]()
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     page, shrink = figure.bbox, min(1, 7 / figure.get_size_inches()[0])
     patches = [each for each in figure.axes[0].patches if str(each.get_gid()).startswith("box-")]
     boxes = [patch.get_window_extent() for patch in patches]
@@ -110,15 +113,10 @@ def test_every_text_can_be_read(name):
         middle = ((its.x0 + its.x1) / 2, (its.y0 + its.y1) / 2)
         for box in (box for box in boxes if box.contains(*middle)):
             assert box.x0 <= its.x0 and its.x1 <= box.x1, text
-
-
-@pytest.mark.parametrize("name", [name for name in FIGURES if name.startswith("graph")])
-def test_boxes_of_a_graph_do_not_overlap(name):
-    patches = FIGURES[name]().axes[0].patches
-    boxes = [each.get_bbox() for each in patches if str(each.get_gid()).startswith("box-")]
-    assert len(boxes) > 5
-    for k, box in enumerate(boxes):
-        assert not any(box.overlaps(other) for other in boxes[k + 1 :])
+    if name.startswith("graph"):
+        assert len(boxes) > 5
+        for k, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[k + 1 :])
 
 
 def test_the_graph_of_googlenet_has_its_heads_and_its_modules():

@@ -205,15 +205,33 @@ def torchvision_network(name: str) -> nn.Module:
 
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_same_outputs_as_torchvision(name):
+    """On small pictures; VGG's classifier, which wants the maps of large ones, by itself."""
     theirs = torchvision_network(name)
     with torch.device("meta"):
         ours = TORCHVISION[name]().eval()
+    state = conversion.from_torchvision(theirs.state_dict(), ours)
+    ours.load_state_dict(state, assign=True)
+    pairs = [(ours, theirs, (3, 64, 64))]
+    if name.startswith("vgg"):
+        pairs = [
+            (ours.features, theirs.features, (3, 64, 64)),
+            (ours.classifier, theirs.classifier, (512 * 7 * 7,)),
+        ]
+    for part, its, size in pairs:
+        pictures = images(size, batch=2)
+        with torch.inference_mode():
+            expected = its(pictures)
+            torch.testing.assert_close(part(pictures), expected)
+        assert (expected[0] - expected[1]).abs().max() > 1e-3 * expected.abs().max()
+
+
+def test_same_outputs_as_torchvision_at_224_pixels():
+    theirs = torchvision_network("vgg11")
+    with torch.device("meta"):
+        ours = VGG("A").eval()
     ours.load_state_dict(conversion.from_torchvision(theirs.state_dict(), ours), assign=True)
-    pictures = images(LARGE, batch=2)
     with torch.inference_mode():
-        expected = theirs(pictures)
-        torch.testing.assert_close(ours(pictures), expected)
-    assert (expected[0] - expected[1]).abs().max() > 1e-3 * expected.abs().max()
+        torch.testing.assert_close(ours(images(LARGE)), theirs(images(LARGE)))
 
 
 @pytest.mark.parametrize(
@@ -367,82 +385,76 @@ def he(build):
     return starts.he(build())
 
 
-# One of each class, small enough to train here: how to build it, its input, a learning rate.
+# One of each class, small enough to take a step here: how to build it, its input.
 TRAINED = {
-    "lenet5": (LeNet5, SMALL, 1e-2),
-    "lenet5_original": (LeNet5Original, (1, 32, 32), 1e-3),
-    "alexnet_cifar": (AlexNetCIFAR, SMALL, 1e-3),
-    "alexnet_half": (partial(he, partial(AlexNetHalf, 10)), LARGE, 1e-4),
-    "alexnet": (partial(he, partial(AlexNet, 10)), LARGE, 1e-4),
-    "vgg_a_lrn": (partial(he, partial(VGG, "A-LRN", 10, 32)), SMALL, 1e-4),
-    "vgg_c": (partial(he, partial(VGG, "C", 10, 32)), SMALL, 1e-4),
-    "vgg_d_bn": (partial(VGG, "D", 10, 32, batch_norm=True), SMALL, 1e-4),
-    "googlenet_cifar": (partial(he, GoogLeNetCIFAR), SMALL, 2e-4),
-    "googlenet": (partial(he, partial(GoogLeNet, 10)), LARGE, 2e-4),
-    "resnet_article": (ArticleResNet, SMALL, 1e-3),
-    "resnet_18": (partial(ResNet, 18, 10), (3, 64, 64), 1e-3),
-    "resnet_50": (partial(ResNet, 50, 10, "3x3"), SMALL, 1e-3),
-    "resnet_cifar_20": (ResNetCIFAR, SMALL, 1e-2),
-    "resnet_cifar_20_plain": (partial(ResNetCIFAR, 20, shortcut=None), SMALL, 1e-2),
-} | {name: (case.build, case.size, case.rate) for name, case in CASES.items() if case.rate}
+    "lenet5": (LeNet5, SMALL),
+    "lenet5_original": (LeNet5Original, (1, 32, 32)),
+    "alexnet_cifar": (AlexNetCIFAR, SMALL),
+    "alexnet_half": (partial(he, partial(AlexNetHalf, 10)), LARGE),
+    "alexnet": (partial(he, partial(AlexNet, 10)), LARGE),
+    "vgg_a_lrn": (partial(he, partial(VGG, "A-LRN", 10, 32)), SMALL),
+    "vgg_c": (partial(he, partial(VGG, "C", 10, 32)), SMALL),
+    "vgg_d_bn": (partial(VGG, "D", 10, 32, batch_norm=True), SMALL),
+    "googlenet_cifar": (partial(he, GoogLeNetCIFAR), SMALL),
+    "googlenet": (partial(he, partial(GoogLeNet, 10)), LARGE),
+    "resnet_article": (ArticleResNet, SMALL),
+    "resnet_18": (partial(ResNet, 18, 10), (3, 64, 64)),
+    "resnet_50": (partial(ResNet, 50, 10, "3x3"), SMALL),
+    "resnet_cifar_20": (ResNetCIFAR, SMALL),
+    "resnet_cifar_20_plain": (partial(ResNetCIFAR, 20, shortcut=None), SMALL),
+} | {name: (case.build, case.size) for name, case in CASES.items() if case.trained}
 
 
-@pytest.fixture(params=TRAINED)
+@pytest.fixture(params=TRAINED, scope="module")
 def trained(request):
     torch.manual_seed(0)
-    build, size, learning_rate = TRAINED[request.param]
-    return build(), size, learning_rate
+    build, size = TRAINED[request.param]
+    return build(), size
 
 
-def loss_of(model, pictures, labels):
+def loss_of(model, size):
+    """The loss of the same eight pictures with the same dropout, each time."""
+    torch.manual_seed(2)
+    pictures, labels = images(size, batch=8), torch.arange(8)
     if isinstance(model, GoogLeNet):
         return googlenet.loss_with_aux(model, pictures, labels)[0]
     return F.cross_entropy(model(pictures), labels)
 
 
-def test_gradient_reaches_every_parameter(trained):
-    model, size, _ = trained
-    loss_of(model, images(size, batch=4), torch.arange(4)).backward()
-    for name, parameter in model.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.isfinite().all(), name
-        assert parameter.grad.any(), name
-
-
-def test_one_batch_can_be_overfitted(trained):
-    model, size, learning_rate = trained
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-    pictures, labels = images(size, batch=3), torch.tensor([0, 1, 2])
-    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
-    for _ in range(40):
-        loss = F.cross_entropy(model(pictures), labels)
-        if loss < 0.05:
-            break
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert loss < 0.05
+def test_gradient_reaches_every_parameter_and_is_the_slope_of_the_loss(trained):
+    model, size = trained
+    loss = loss_of(model.train(), size)
+    loss.backward()
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    for name, gradient in gradients.items():
+        assert gradient is not None and gradient.isfinite().all() and gradient.any(), name
+    # A step that is to lower the loss by 1 % lowers it by 0.88 % to 1.00 %: so with 1 and 2
+    # threads, and with the instructions of five kinds of processor.
+    slope = float(sum(gradient.square().sum() for gradient in gradients.values()))
+    promised = 0.01 * loss.item()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter -= promised / slope * parameter.grad
+        assert 0.5 < (loss - loss_of(model, size)).item() / promised < 1.5
+    model.zero_grad()
 
 
 def test_state_dict_saves_and_loads(trained):
-    model, size, _ = trained
-    file = io.BytesIO()
-    torch.save(model.state_dict(), file)
-    file.seek(0)
-    state = torch.load(file, weights_only=True)
+    model, size = trained
     again = copy.deepcopy(model)
     randomise(again)
     assert not any(torch.equal(again.state_dict()[name], p) for name, p in model.named_parameters())
-    again.load_state_dict(state)
+    file = io.BytesIO()
+    torch.save(model.state_dict(), file)
+    file.seek(0)
+    again.load_state_dict(torch.load(file, weights_only=True))
     pictures = images(size, batch=2)
     with torch.inference_mode():
         torch.testing.assert_close(again.eval()(pictures), model.eval()(pictures))
 
 
 def test_export_gives_the_same_outputs(trained):
-    model, size, _ = trained
+    model, size = trained
     pictures = images(size, batch=2)
     model.eval()
     exported = torch.export.export(model, (pictures,))
