@@ -55,7 +55,7 @@ def check(todo: str, answers: int = 1) -> Callable[[Callable[..., str]], Callabl
             if empty:
                 return Verdict(False, f"{empty[0]} is still empty.")
             try:
-                with torch.random.fork_rng(devices=[]):
+                with torch.random.fork_rng(devices=[]), torch.device("cpu"):
                     torch.default_generator.manual_seed(0)
                     return Verdict(True, judge(*given, **named))
             except Wrong as wrong:

@@ -58,7 +58,8 @@ def check_floor(answer: float) -> str:
         truth / log(10): "You took the logarithm to base 10. The loss takes the natural one.",
         -truth: "The sign: a loss is minus the logarithm, so it is positive.",
         log1p(10 / e): "Nine others, not ten: the true class is in the sum already.",
-        log1p(9 * e): "That is the highest loss: 1 for a wrong class would do it. Turn it round.",
+        log1p(9 * e): "Turned round: the true class has e¹ and each of the others e⁰ = 1.",
+        log(9 + e): "That is the loss where a wrong class gets the 1.",
     }
     wrong = "Put 1 for the true class and 0 for the nine others into -log(softmax)."
     return number(answer, outcomes, wrong)

@@ -110,7 +110,6 @@ def check_cost(parameters: object, macs: object) -> str:
         144 * 256: "That is one of the 32 kernels.",
         4608 * 14 * 14: "With padding 1 the map stays 16×16, so there are 256 places.",
         4608 * 32 * 32: "The maps are 16×16 here, not 32×32.",
-        4608 * 16: "The map has 16 places in height and 16 in width: 16·16 in all.",
         9 * 32 * 256: "Each kernel also reaches through all 16 input channels.",
         4608: "Each weight is used at every place of the map.",
         4640: "Each weight is used at every place of the map, and the biases do not count.",
@@ -160,11 +159,13 @@ def _cut(maps: Tensor, height: int, width: int) -> Tensor:
 
 
 BOTH_SIDES = "A picture has a height and a width of its own: count the places of both."
+EDGE = (
+    "The window ran over the edge: in height and in width there are (n − k) // stride + 1 places."
+)
 ITSELF = "That is torch's own convolution. Write it without: a window, products, their sum."
 CONV_FAILURES = {
     "(4)": "len(weight) is the number of kernels; the side of one is weight.shape[-1].",
-    "(0)": "The window is empty, beyond the edge: divide by the stride to count the places.",
-    "must match": f"The window ran over the edge. {BOTH_SIDES}",
+    "must match": EDGE,
     "out of bounds": BOTH_SIDES,
 }
 # fmt: off
