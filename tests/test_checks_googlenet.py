@@ -38,7 +38,7 @@ def rows(**changed):
 
 
 def head(channels, classes, layers="p c r f l R d o", drop=0.7, pool=lambda: nn.AvgPool2d(5, 3)):
-    """The paper's head, its layers by letter: pool, convolution, ReLU, flat, linear, ..., output."""
+    """The paper's head, its layers by letter: pool, convolution, ReLU, flat, ..., output."""
     made = {
         "p": pool, "c": lambda: nn.Conv2d(channels, 128, 1), "r": nn.ReLU, "f": nn.Flatten,
         "l": lambda: nn.Linear(2048, 1024), "L": lambda: nn.LazyLinear(1024), "R": nn.ReLU,
@@ -98,8 +98,10 @@ WRONG = [
     (checks.check_module_weights, 192 * (64 + 9 * 128 + 25 * 32), "naive", "biases"),
     (checks.check_module_weights, ONE + THREE + FIVE, "projection behind the pool", "reductions"),
     (checks.check_module_weights, THREE + FIVE + 32 * 192, "1×1 branch is missing", "pool"),
-    (checks.check_module_weights, 163_328 - 96 * 192 - 16 * 192, "two reductions are missing", "1×1"),
-    (checks.check_module_weights, 163_328 + 25 * (192 - 16) * 32 - 16 * 192, "not all 192", "naive"),
+    (checks.check_module_weights, 163_328 - 96 * 192 - 16 * 192,
+     "two reductions are missing", "1×1"),
+    (checks.check_module_weights, 163_328 + 25 * (192 - 16) * 32 - 16 * 192,
+     "not all 192", "naive"),
     (checks.check_module_weights, ONE + 96 * 192 + 3 * 96 * 128 + 16 * 192 + 5 * 16 * 32 + 32 * 192,
      "9 weights|5×5 kernel 25", "missing"),
     (checks.check_module_weights, ONE + THREE + FIVE + 32 * 32, "module's input", "behind"),
@@ -132,7 +134,8 @@ WRONG = [
     (checks.check_naive_5a, 832 * 832, "each pair", "3a"),
     (checks.check_naive_5a, 832 * (256 + 3 * 320 + 5 * 128), "9 weights a map", "pair"),
     (checks.check_naive_5a, 832 * (9 * 320 + 25 * 128), "1×1 branch is missing", "widths"),
-    (checks.check_naive_5a, 832 * (256 + 9 * 160 + 25 * 32), "widths are the reductions'", "branch"),
+    (checks.check_naive_5a, 832 * (256 + 9 * 160 + 25 * 32),
+     "widths are the reductions'", "branch"),
     (checks.check_naive_5a, 832 * (256 + 160 + 320 + 32 + 128 + 128), "only three", "widths"),
     (checks.check_naive_5a, 5_270_000, "exact", "widths"),
     (checks.check_smallest, 224, "heads want 224", "passes"),
@@ -145,7 +148,8 @@ WRONG = [
     (checks.check_smallest, 1, "pool2", "at least"),
     (checks.check_smallest, 0, "at least one pixel", "pool2"),
     (checks.check_smallest, 77, "in a loop", "passes"),
-    (checks.check_aux_head, partial(head, layers="p c f l R d o"), "ReLU after the 1×1", "1024 units"),
+    (checks.check_aux_head, partial(head, layers="p c f l R d o"),
+     "ReLU after the 1×1", "1024 units"),
     (checks.check_aux_head, partial(head, layers="p c r f l d o"), "ReLU after the 1024", "1×1"),
     (checks.check_aux_head, partial(head, layers="p c r f l R o"), "70 % is missing", "ReLU"),
     (checks.check_aux_head, partial(head, layers="p c r f d l R o"), "between the two", "missing"),
@@ -154,11 +158,14 @@ WRONG = [
     (checks.check_aux_head, partial(head, drop=0.3), "thrown away: 0.7", "50 %"),
     (checks.check_aux_head, partial(head, layers="p c r f l R d o s"), "softmax", "missing"),
     (checks.check_aux_head, partial(head, layers="p c r f l R d o r"), "last step is ReLU", "1×1"),
-    (checks.check_aux_head, partial(head, layers="p 3 r f l R d o"), "convolution is 1×1", "missing"),
-    (checks.check_aux_head, partial(head, pool=lambda: nn.MaxPool2d(5, 3)), "AvgPool2d(5, 3)", "1×1"),
+    (checks.check_aux_head, partial(head, layers="p 3 r f l R d o"),
+     "convolution is 1×1", "missing"),
+    (checks.check_aux_head, partial(head, pool=lambda: nn.MaxPool2d(5, 3)),
+     "AvgPool2d(5, 3)", "1×1"),
     (checks.check_aux_head, partial(head, pool=lambda: nn.AdaptiveAvgPool2d(4)), "AvgPool2d(5, 3)",
      "1×1"),
-    (checks.check_aux_head, partial(head, pool=lambda: nn.AvgPool2d(5)), "does not run|2, 2", "ReLU"),
+    (checks.check_aux_head, partial(head, pool=lambda: nn.AvgPool2d(5)),
+     "does not run|2, 2", "two linear"),
     (checks.check_aux_head, without_convolution, "to 128 maps is missing", "linear layers"),
     (checks.check_aux_head, lambda channels, classes: nn.Sequential(
         *head(channels, classes)[:4], nn.Linear(2048, classes)), "two linear layers|has 1", "1×1"),
@@ -218,7 +225,7 @@ def test_the_numbers_are_those_of_the_networks():
     assert checks.check_module_weights(weights(partial(Inception, 192, *row_3a), 192)).passed
     naive = partial(NaiveInception, 832, row_5a[0], row_5a[2], row_5a[4])
     assert checks.check_naive_5a(weights(naive, 832)).passed
-    assert TABLE_1 == rows()
+    assert rows() == TABLE_1
     with torch.device("meta"):
         network = GoogLeNet(aux=False).eval()
         assert network(torch.empty(1, 3, 31, 31)).shape == (1, 1000)

@@ -72,6 +72,9 @@ def _not_logits(table: Record, classes: int) -> str:
     return ""
 
 
+OTHER_ORDER = "The weights fit, but not their order: create the layers in the order they run in."
+
+
 @contextmanager
 def evaluating(*models: nn.Module) -> Iterator[None]:
     """In evaluation mode and without gradients; afterwards the modes are as they were."""
@@ -119,8 +122,8 @@ def same_function(mine: nn.Module, reference: nn.Module, images: Tensor) -> str:
             found = _difference(mine, own, reference, theirs, images)
             if found:  # perhaps the layers were created in another order than they run in
                 own, theirs = _as_they_run(mine, images), _as_they_run(reference, images)
-                if not _difference(mine, own, reference, theirs, images):
-                    found = ""
+                second = _difference(mine, own, reference, theirs, images)
+                found = second if found == OTHER_ORDER or not second else found
         except Exception as error:
             raise Wrong(f"Your network failed: {type(error).__name__}: {error}") from error
     if found:
@@ -133,7 +136,7 @@ def _difference(mine, own: Iterable[str], reference, theirs: Iterable[str], imag
     states = [net.state_dict() for net in (mine, reference)]
     states = [{name: state[name] for name in names} for state, names in zip(states, (own, theirs))]
     if [*map(_shape, states[0].values())] != [*map(_shape, states[1].values())]:
-        return "The weights fit, but not their order: create the layers in the order they run in."
+        return OTHER_ORDER
     values = [strong(name, weight) for name, weight in states[1].items()]
 
     def run(net: nn.Module, pictures: Tensor) -> Tensor:

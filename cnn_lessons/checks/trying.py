@@ -183,7 +183,7 @@ def _difference(mine: Tensor, truth: Tensor) -> str:
     mine, truth = mine.double(), truth.double()
     worst = (mine - truth).abs().flatten().argmax()
     got, want = mine.flatten()[worst], truth.flatten()[worst]
-    if mine.dim() and want and same(mine, truth * (got / want)):
+    if mine.dim() and got and want and same(mine, truth * (got / want)):
         return f"All numbers are {shown(got / want)} times what they should be."
     place = f" at {[int(k) for k in torch.unravel_index(worst, mine.shape)]}" if mine.dim() else ""
     return f"It gives {shown(got)}{place}; {shown(want)} is right."
