@@ -1,213 +1,351 @@
-"""The checks of lesson 02: right answers pass, usual slips are named, nothing stops a notebook."""
+"""The checks of lesson 02: right answers pass in any form, and each slip gets its own sentence."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from cnn_lessons import checks
+from cnn_lessons.checks import alexnet
 from cnn_lessons.models import AlexNet, AlexNetCIFAR
 from cnn_lessons.shapes import record
-
-NONSENSE = ("many", [], {}, object(), float("nan"), float("inf"), torch.zeros(2), -1)
-ALL = (
-    checks.check_sizes_at_96, checks.check_grouped_parameters, checks.check_half_width,
-    checks.check_lrn, checks.check_dropout_place, checks.check_colour_shift,
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("check", ALL)
-def test_none_is_not_attempted_and_nonsense_is_wrong(check):
-    assert check(None).passed is None
-    for nonsense in NONSENSE:
-        assert check(nonsense).passed is False, nonsense
-
-
-@pytest.mark.parametrize("check", (checks.check_lrn, checks.check_colour_shift))
-def test_functions_that_return_nothing_or_nonsense_or_fail(check):
-    assert check(lambda *args: None).passed is None
-    for answer in (3, "maps", torch.zeros(3)):
-        assert check(lambda *args, answer=answer: answer).passed is False
-    assert "ZeroDivisionError" in check(lambda *args: 1 / 0).text
-
-
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        ((55, 27, 13), "224"),
-        ((22, 10, 4), "add 1"),
-        ((24, 12, 6), "Rounded up"),
-        ((23, 12, 6), "pools round down"),
-        ((23.25, 11, 5), "whole rows"),
-        ((23, 11), "three numbers"),
-        ((20, 11, 5), "pads by 2"),
-        ((23, 9, 5), "pool1"),
-        ((23, "a", 5), "numbers"),
-    ],
+from tests.verdicts import (
+    NONSENSE,
+    assert_five_wrong_answers_each,
+    assert_right,
+    assert_wrong,
+    broken,
+    judge,
+    nothing,
+    prints,
 )
-def test_sizes_slips(answer, hint):
-    verdict = checks.check_sizes_at_96(answer)
-    assert verdict.passed is False and hint in verdict.text
+
+# --- the paper's LRN, by hand -------------------------------------------------------------------
 
 
-def test_sizes_are_those_of_a_run():
+def lrn(maps, n=5, k=2.0, alpha=1e-4, beta=0.75, low=None, high=None, power=2):
+    """The paper's formula as a loop; low and high say where the sum of map i begins and ends."""
+    out = torch.empty_like(maps)
+    for i in range(maps.shape[1]):
+        first = max(0, i - n // 2) if low is None else low(i)
+        last = i + n // 2 + 1 if high is None else high(i)
+        total = (maps[:, first:last] ** power).sum(dim=1)
+        out[:, i] = maps[:, i] / (k + alpha * total) ** beta
+    return out
+
+
+def lrn_map_by_map(maps):
+    """A right answer in another style."""
+    channels, out = maps.shape[1], []
+    for i in range(channels):
+        total = 0
+        for j in range(max(0, i - 2), min(channels - 1, i + 2) + 1):
+            total = total + maps[:, j] ** 2
+        out.append(maps[:, i] / (2 + 1e-4 * total) ** 0.75)
+    return torch.stack(out, dim=1)
+
+
+def lrn_padded(maps):
+    squares = F.pad(maps**2, (0, 0, 0, 0, 2, 2))
+    total = sum(squares[:, k : k + maps.shape[1]] for k in range(5))
+    return maps / (2 + 1e-4 * total) ** 0.75
+
+
+def lrn_of_a_changing_tensor(maps):
+    maps = maps.clone()
+    for i in range(maps.shape[1]):
+        maps[:, i] = lrn(maps)[:, i]
+    return maps
+
+
+def lrn_without_the_last(maps):
+    return lrn(maps, high=lambda i: min(maps.shape[1] - 1, i + 2))
+
+
+def lrn_index_by_index(maps):
+    return sum(maps[:, j] ** 2 for j in range(-2, maps.shape[1] + 2))
+
+
+def divisor(maps):
+    return maps / lrn(maps)
+
+
+def window_sum(maps, size):
+    return F.avg_pool2d(maps.square(), size, 1, [n // 2 for n in size]) * (size[0] * size[1])
+
+
+# --- classifiers --------------------------------------------------------------------------------
+
+
+def classifier(kinds, widths=(2048, 2048, 1000), p=0.5, end=()):
+    """Layers by letter: l the next linear layer, r a ReLU, d a dropout, t a tanh, w whole maps."""
+    layers, reads, left = [nn.Flatten()], 128 * 6 * 6, list(widths)
+    with torch.device("meta"):  # shapes are enough
+        for kind in kinds:
+            if kind == "l":
+                layers.append(nn.Linear(reads, left[0]))
+                reads = left.pop(0)
+            else:
+                made = {"r": nn.ReLU(), "d": nn.Dropout(p), "t": nn.Tanh(), "a": nn.AlphaDropout(p)}
+                layers.append(made[kind])
+    return nn.Sequential(*layers, *end)
+
+
+class InFunctions(nn.Module):
+    def __init__(self, p=0.5, always=False):
+        super().__init__()
+        self.p, self.always = p, always
+        with torch.device("meta"):
+            self.fc6, self.fc7 = nn.Linear(4608, 2048), nn.Linear(2048, 2048)
+            self.fc8 = nn.Linear(2048, 1000)
+
+    def forward(self, maps):
+        on = self.always or self.training
+        features = F.dropout(F.relu(self.fc6(maps.flatten(1))), self.p, on)
+        features = F.dropout(self.fc7(features).relu(), p=self.p, training=on)
+        return self.fc8(features)
+
+
+# --- colours ------------------------------------------------------------------------------------
+
+
+def shifted(images, alphas, pixels=None, of_values=lambda values: values, columns=True):
+    pixels = images.movedim(1, 0).flatten(1) if pixels is None else pixels
+    values, axes = torch.linalg.eigh(torch.cov(pixels))
+    colours = (alphas * of_values(values)) @ (axes.T if columns else axes)
+    return images + colours[:, :, None, None]
+
+
+def shifted_by_numpy(images, alphas):
+    """A right answer in another style: NumPy, and its singular values, largest first."""
+    pixels = images.permute(1, 0, 2, 3).reshape(3, -1).numpy()
+    axes, sizes, _ = np.linalg.svd(pixels - pixels.mean(axis=1, keepdims=True))
+    colours = (alphas.numpy() * sizes**2 / (pixels.shape[1] - 1)) @ axes.T
+    return images.numpy() + colours[:, :, None, None]
+
+
+def shifted_without_the_mean(images, alphas):
+    pixels = images.movedim(1, 0).flatten(1)
+    values, axes = torch.linalg.eigh(pixels @ pixels.T / pixels.shape[1])
+    return images + ((alphas * values) @ axes.T)[:, :, None, None]
+
+
+def shifted_one_by_one(images, alphas):
+    each = [shifted(image[None], alpha[None]) for image, alpha in zip(images, alphas)]
+    return torch.cat(each)
+
+
+def brighter(images, alphas):
+    return images.add_(alphas.mean())
+
+
+RIGHT = [
+    (checks.check_sizes_at_96, (23, 11, 5)),
+    (checks.check_sizes_at_96, [23.0, 11.0, 5.0]),
+    (checks.check_sizes_at_96, np.array([23, 11, 5])),
+    (checks.check_grouped_parameters, 307_456),
+    (checks.check_grouped_parameters, torch.tensor(307_456)),
+    (checks.check_half_width, 3_989_802),
+    (checks.check_half_width, 3_989_802.0),
+    (checks.check_lrn, lrn),
+    (checks.check_lrn, lrn_map_by_map),
+    (checks.check_lrn, lrn_padded),
+    (checks.check_lrn, lambda maps: lrn(maps.double())),
+    (checks.check_lrn, lambda maps: lrn(maps).numpy()),
+    (checks.check_lrn, lambda maps: lrn(maps).tolist()),
+    (checks.check_dropout_place, classifier("lrdlrdl")),
+    (checks.check_dropout_place, classifier("ldrldrl")),
+    (checks.check_dropout_place, classifier("ltdltdl")),
+    (checks.check_dropout_place, InFunctions()),
+    (checks.check_colour_shift, shifted),
+    (checks.check_colour_shift, shifted_by_numpy),
+    (checks.check_colour_shift, lambda x, a: shifted(x, -a)),
+    (checks.check_colour_shift, lambda x, a: shifted(x, a * torch.tensor([1, -1, 1]))),
+    (checks.check_colour_shift, lambda x, a: shifted(x, a.flip(1)).tolist()),
+]
+
+
+@pytest.mark.parametrize(("check", "answer"), RIGHT)
+def test_right_answers_in_every_form(check, answer):
+    assert_right(check, answer)
+
+
+WRONG = [
+    # the check, an answer, words that the message must have, words that it must not have
+    (checks.check_sizes_at_96, (22, 9, 3), "conv1|ends with + 1", "padding"),
+    (checks.check_sizes_at_96, (22, 10, 4), "conv1|padding|twice", "ends with"),
+    (checks.check_sizes_at_96, (24, 12, 6), "conv1|Round down: a window", "kernel:"),
+    (checks.check_sizes_at_96, (23, 11, 6), "pool2|left out the kernel", "conv1"),
+    (checks.check_sizes_at_96, (23, 12, 6), "pool1|left out the kernel", "Round"),
+    (checks.check_sizes_at_96, (23, 23, 11), "pool1|comes in", "pool2"),
+    (checks.check_sizes_at_96, (23, 11, 11), "pool2|comes in", "pool1"),
+    (checks.check_sizes_at_96, (23, 21, 19), "pool1|left out the stride", "kernel:"),
+    (checks.check_sizes_at_96, (23, 10, 3), "pool1|ends with + 1", "pool2"),
+    (checks.check_sizes_at_96, (23, 10, 4), "pool1|the very end", "pool2"),
+    (checks.check_sizes_at_96, (23.25, 11, 5), "whole", "is not it"),
+    (checks.check_sizes_at_96, (20, 9, 4), "conv1|20 is not it", "whole"),
+    (checks.check_sizes_at_96, (55, 27, 13), "224", "conv1"),
+    (checks.check_sizes_at_96, (23, 11), "3 numbers|got 2", "pool2 is"),
+    (checks.check_sizes_at_96, (23, None, 5), "pool1 is still empty", "attempted"),
+    (checks.check_sizes_at_96, (23, "11", 5), "pool1|quotes", "empty"),
+    (checks.check_grouped_parameters, 256 * (25 * 96 + 1), "one group|48 of the", "without"),
+    (checks.check_grouped_parameters, 256 * 25 * 96, "one group, without", "48 of"),
+    (checks.check_grouped_parameters, 256 * 25 * 48, "weights are right", "halved"),
+    (checks.check_grouped_parameters, 256 * 25 * 48 + 128, "not halved", "two biases"),
+    (checks.check_grouped_parameters, 256 * 25 * 48 + 512, "two biases", "not halved"),
+    (checks.check_grouped_parameters, 128 * (25 * 48 + 1), "half: 128", "without"),
+    (checks.check_grouped_parameters, 128 * 25 * 48, "half, without", "128 kernels"),
+    (checks.check_grouped_parameters, 256 * (9 * 48 + 1), "5×5", "GPU"),
+    (checks.check_grouped_parameters, 256 * (25 + 1), "each map that it reads", "group"),
+    (checks.check_grouped_parameters, 256 * 25 * 48 * 27 * 27, "MACs", "group"),
+    (checks.check_grouped_parameters, 307_000, "exact", "is not it"),
+    (checks.check_half_width, 9_244_970, "as it is", "Half"),
+    (checks.check_half_width, 9_244_970 // 2, "Half of all", "as it is"),
+    (checks.check_half_width, 831_776 + (1024 + 1) * 1024 * 2 + 10_250, "fc6 still reads", "fc8"),
+    (checks.check_half_width, 3_989_802 + 1024 * 10, "fc8 reads 1024", "fc7"),
+    (checks.check_half_width, 3_989_802 + 1024 * 1024, "both sides", "fc8"),
+    (checks.check_half_width, 3_989_802 + 1024 * 1024 + 1024 * 10, "fc7 and fc8 read", "both"),
+    (checks.check_half_width, 3_989_802 - 1024 - 1024 - 10, "biases", "saved"),
+    (checks.check_half_width, 3_989_802 - 831_776, "stands before", "saved"),
+    (checks.check_half_width, 9_244_970 - 3_989_802, "what is saved", "before"),
+    (checks.check_half_width, 7, "Add up", "saved"),
+    (checks.check_lrn, lambda m: lrn(m, alpha=1e-4 / 5), "no mean", "times 5"),
+    (checks.check_lrn, lambda m: lrn(m, alpha=5e-4), "alpha times 5", "no mean"),
+    (checks.check_lrn, lambda m: lrn(m, k=0), "k is missing", "1 for k"),
+    (checks.check_lrn, lambda m: lrn(m, k=1), "1 for k", "missing"),
+    (checks.check_lrn, lambda m: lrn(m, beta=1), "power is missing", "0.5"),
+    (checks.check_lrn, lambda m: lrn(m, beta=0.5), "not 0.5", "missing"),
+    (checks.check_lrn, divisor, "return the divisor", "Multiplied"),
+    (checks.check_lrn, lambda m: m * divisor(m), "Multiplied", "return"),
+    (checks.check_lrn, lambda m: lrn(m, n=3), "over three maps", "early"),
+    (checks.check_lrn, lambda m: lrn(m, n=11), "Five on each side", "all maps"),
+    (checks.check_lrn, lambda m: lrn(m, high=lambda i: i + 2), "stops one map early", "last map"),
+    (checks.check_lrn, lrn_without_the_last, "last map is left out", "one map early"),
+    (checks.check_lrn, lambda m: lrn(m, low=lambda i: i - 2), "take max(0, i − 2)", "its end"),
+    (checks.check_lrn, lambda m: lrn(m, low=lambda i: i - 2, high=lambda i: i + 2),
+     "counts from the end|leaves out its end", "take max"),
+    (checks.check_lrn, lambda m: lrn(m, low=lambda i: max(0, i - 4), high=lambda i: i + 1),
+     "the map and those before it", "behind it."),
+    (checks.check_lrn, lambda m: lrn(m, low=lambda i: i, high=lambda i: i + 5),
+     "the map and those behind it", "those before"),
+    (checks.check_lrn, lrn_of_a_changing_tensor, "already changed", "early"),
+    (checks.check_lrn, lambda m: m / (divisor(m) ** (4 / 3) - 1e-4 * m**2) ** 0.75, "own square",
+     "not squared"),
+    (checks.check_lrn, lambda m: lrn(m, power=1), "not squared", "square the sum"),
+    (checks.check_lrn, lambda m: m / (2 + 1e-4 * sum(
+        F.pad(m, (0, 0, 0, 0, 2, 2))[:, k : k + m.shape[1]] for k in range(5)) ** 2) ** 0.75,
+     "square the sum", "not squared"),
+    (checks.check_lrn, lambda m: m / (2 + 1e-4 * window_sum(m, (1, 5))) ** 0.75, "in a row",
+     "square"),
+    (checks.check_lrn, lambda m: m / (2 + 1e-4 * window_sum(m, (5, 5))) ** 0.75, "of the map.",
+     "in a row"),
+    (checks.check_lrn, lambda m: m / (2 + 1e-4 * m.square().sum(1, keepdim=True)) ** 0.75,
+     "over all maps", "square of"),
+    (checks.check_lrn, lambda m: m / (2 + 1e-4 * sum(
+        m.square().roll(k, 1) for k in range(-2, 3))) ** 0.75, "the other end", "max(0"),
+    (checks.check_lrn, nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2), "without torch's own",
+     "Seen"),
+    (checks.check_lrn, lambda m: F.local_response_norm(m, 5), "without torch's own", "Seen"),
+    (checks.check_lrn, lambda m: m.mul_(2), "changes what it is given", "at ["),
+    (checks.check_lrn, lrn_index_by_index, "IndexError|may have fewer", "Seen"),
+    (checks.check_lrn, lambda m: lrn(m)[0], "in place of [2, 8, 5, 6]|axis is missing", "at ["),
+    (checks.check_lrn, lambda m: lrn(m) if m.shape[1] > 5 else None, "returns nothing for", "at ["),
+    (checks.check_lrn, lambda m: "maps", "a tensor of numbers", "at ["),
+    (checks.check_lrn, prints, "prints", "attempted"),
+    (checks.check_lrn, broken, "ZeroDivisionError", "fewer"),
+    (checks.check_dropout_place, classifier("dlrdlrl"), "before fc6|article", "after"),
+    (checks.check_dropout_place, classifier("lrlrl"), "There is no dropout", "fc6"),
+    (checks.check_dropout_place, classifier("lrdlrl"), "After fc7|0 dropouts", "After fc6"),
+    (checks.check_dropout_place, classifier("lrlrdl"), "After fc6|0 dropouts", "After fc7"),
+    (checks.check_dropout_place, classifier("lrddlrdl"), "After fc6|2 dropouts", "After fc7"),
+    (checks.check_dropout_place, classifier("lrdlrdld"), "after fc8", "before"),
+    (checks.check_dropout_place, classifier("ldlrdl"), "ReLU after fc6", "fc7"),
+    (checks.check_dropout_place, classifier("lrdldl"), "ReLU after fc7", "fc6"),
+    (checks.check_dropout_place, classifier("lralral"), "For units, take nn.Dropout", "share"),
+    (checks.check_dropout_place, classifier("lrdlrdl", p=0.2), "half of the units|0.2", "F.drop"),
+    (checks.check_dropout_place, InFunctions(p=0.2), "half of the units|0.2", "also drops"),
+    (checks.check_dropout_place, InFunctions(always=True), "in evaluation mode", "half"),
+    (checks.check_dropout_place, classifier("lrdlrdl", end=[nn.Softmax(1)]), "softmax", "share"),
+    (checks.check_dropout_place, classifier("lrdlrdlr"), "last step is ReLU", "softmax"),
+    (checks.check_dropout_place, classifier("lrdlrdl", widths=(1024, 1024, 1000)),
+     "must have 2048", "run"),
+    (checks.check_dropout_place, classifier("lrdlrdl", widths=(2048, 2048, 10)), "not [N, 1000]",
+     "2048"),
+    (checks.check_dropout_place, nn.Linear(3, 3), "does not run", "dropout"),
+    (checks.check_colour_shift, lambda x, a: x, "as they were", "alone"),
+    (checks.check_colour_shift, lambda x, a: x + torch.randn_like(x), "within a picture", "alone"),
+    (checks.check_colour_shift, lambda x, a: shifted(x, a) - x, "the shift alone", "were"),
+    (checks.check_colour_shift, lambda x, a: shifted(x, a[:1].expand_as(a)), "All pictures",
+     "another"),
+    (checks.check_colour_shift, lambda x, a: shifted(x, a, of_values=torch.sqrt), "the roots",
+     "missing"),
+    (checks.check_colour_shift, lambda x, a: shifted(x, a, of_values=torch.ones_like),
+     "eigenvalues are missing", "roots"),
+    (checks.check_colour_shift, lambda x, a: shifted(x, a, of_values=lambda v: 239 * v),
+     "covariance is a mean", "another"),
+    (checks.check_colour_shift, lambda x, a: shifted(x, a, columns=False), "are the columns",
+     "another"),
+    (checks.check_colour_shift, lambda x, a: shifted(x, a, x.reshape(3, -1)), "reshape(3, -1)",
+     "(-1, 3)"),
+    (checks.check_colour_shift, lambda x, a: shifted(x, a, x.reshape(-1, 3).T), "reshape(-1, 3)",
+     "(3, -1)"),
+    (checks.check_colour_shift, shifted_without_the_mean, "Subtract the mean", "another"),
+    (checks.check_colour_shift, shifted_one_by_one, "of all pictures, not of each", "another"),
+    (checks.check_colour_shift, lambda x, a: x + a[:, :, None, None], "another one", "columns"),
+    (checks.check_colour_shift, torch.add, "two axes more", "another"),
+    (checks.check_colour_shift, lambda x, a: shifted(x, a)[:2], "must return pictures", "axes"),
+    (checks.check_colour_shift, brighter, "changes what it is given", "within"),
+    (checks.check_colour_shift, prints, "prints", "attempted"),
+    (checks.check_colour_shift, broken, "ZeroDivisionError", "axes"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("check", "answer", "says", "not_says"), WRONG)
+def test_each_slip_has_its_sentence(check, answer, says, not_says):
+    assert_wrong(check, answer, says, not_says)
+
+
+def test_every_check_is_tried_with_wrong_answers():
+    assert_five_wrong_answers_each(alexnet, WRONG)
+
+
+NOT_YET = [
+    (checks.check_sizes_at_96, None, "sides"),
+    (checks.check_sizes_at_96, (None, None, None), "sides"),
+    (checks.check_grouped_parameters, None, "conv2_parameters"),
+    (checks.check_half_width, None, "parameters"),
+    (checks.check_lrn, None, "my_lrn"),
+    (checks.check_lrn, nothing, "returns nothing yet"),
+    (checks.check_dropout_place, None, "classifier"),
+    (checks.check_colour_shift, None, "colour_shift"),
+    (checks.check_colour_shift, nothing, "returns nothing yet"),
+]
+
+
+@pytest.mark.parametrize(("check", "answer", "says"), NOT_YET)
+def test_what_is_not_attempted_is_not_wrong(check, answer, says):
+    verdict = judge(check, answer)
+    assert verdict.passed is None and says in verdict.text
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE, ids=str)
+def test_nonsense_is_wrong_and_raises_nothing(nonsense):
+    for check, _, _ in NOT_YET:
+        verdict = judge(check, nonsense)
+        assert verdict.passed is False and repr(verdict), verdict
+
+
+def test_the_numbers_are_those_of_the_networks():
     table = record(AlexNet().features, (3, 96, 96))
-    sides = tuple(table[name].output[-1] for name in ("conv1", "pool1", "pool2"))
-    assert checks.check_sizes_at_96(sides).passed is True
-    assert checks.check_sizes_at_96(list(map(float, sides))).passed is True
-    assert checks.check_sizes_at_96((None, None, None)).passed is None
-
-
-@pytest.mark.parametrize(
-    ("check", "slips"),
-    [
-        (
-            checks.check_grouped_parameters,
-            {614_656: "one group", 307_200: "one bias", 153_728: "half", 110_848: "5×5", 7: "not"},
-        ),
-        (
-            checks.check_half_width,
-            {
-                4_622_485: "Half of all",
-                2_941_226: "fc6 still reads",
-                4_000_042: "fc8 reads 1024",
-                5_038_378: "both sides",
-                3_987_744: "biases",
-                3_158_026: "before them",
-                7: "Add up",
-            },
-        ),
-    ],
-)
-def test_number_slips(check, slips):
-    for answer, hint in slips.items():
-        verdict = check(answer)
-        assert verdict.passed is False and hint in verdict.text, answer
-
-
-def test_the_counts_are_those_of_the_networks():
+    sides = [table[name].output[-1] for name in ("conv1", "pool1", "pool2")]
+    assert checks.check_sizes_at_96(sides).passed
     conv2 = AlexNet().features.conv2
     assert checks.check_grouped_parameters(sum(p.numel() for p in conv2.parameters())).passed
     halved = AlexNetCIFAR()
     halved.classifier.fc6 = nn.Linear(2048, 1024)
     halved.classifier.fc7 = nn.Linear(1024, 1024)
     halved.classifier.fc8 = nn.Linear(1024, 10)
-    assert checks.check_half_width(sum(p.numel() for p in halved.parameters())).passed is True
-
-
-def lrn(maps, n=5, k=2.0, alpha=1e-4, beta=0.75):
-    channels, out = maps.shape[1], torch.empty_like(maps)
-    for i in range(channels):
-        near = maps[:, max(0, i - n // 2) : i + n // 2 + 1]
-        out[:, i] = maps[:, i] / (k + alpha * near.square().sum(dim=1)) ** beta
-    return out
-
-
-def plain_sum(maps):
-    padded = F.pad(maps, (0, 0, 0, 0, 2, 2))
-    return sum(padded[:, k : k + maps.shape[1]] for k in range(5))
-
-
-@pytest.mark.parametrize(
-    ("function", "hint"),
-    [
-        (lambda m: lrn(m, alpha=1e-4 / 5), "no mean"),
-        (nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2), "no mean"),
-        (lambda m: lrn(m, alpha=5e-4), "times 5"),
-        (lambda m: lrn(m, k=0), "k is missing"),
-        (lambda m: lrn(m, k=1), "paper has 2"),
-        (lambda m: lrn(m, beta=1), "power is missing"),
-        (lambda m: lrn(m, n=3), "three maps"),
-        (lambda m: m / lrn(m), "divisor"),
-        (lambda m: m * m / lrn(m), "Multiplied"),
-        (lambda m: m / (2 + 1e-4 * plain_sum(m)) ** 0.75, "squared"),
-        (lambda m: m / (2 + 1e-4 * m.square().sum(1, keepdim=True)) ** 0.75, "all maps"),
-        (lambda m: lrn(m.transpose(1, 3)).transpose(1, 3), "in a row"),
-        (lambda m: m + 1, "The shape is right"),
-        (lambda m: m[0], "It gives"),
-    ],
-)
-def test_lrn_slips(function, hint):
-    verdict = checks.check_lrn(function)
-    assert verdict.passed is False and hint in verdict.text
-
-
-def test_lrn_of_the_paper():
-    assert checks.check_lrn(lrn).passed is True
-    assert checks.check_lrn(nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2)).passed is True
-
-
-def classifier(*kinds, widths=(2048, 2048, 1000), p=0.5):
-    """Layers by letter: f a flatten, l the next linear layer, r a ReLU, d a dropout."""
-    layers, reads, left = [nn.Flatten()], 128 * 6 * 6, list(widths)
-    with torch.device("meta"):  # shapes are enough
-        return _of_kinds(kinds, layers, reads, left, p)
-
-
-def _of_kinds(kinds, layers, reads, left, p):
-    for kind in "".join(kinds):
-        if kind == "l":
-            layers.append(nn.Linear(reads, left[0]))
-            reads = left.pop(0)
-        else:
-            layers.append({"r": nn.ReLU(), "d": nn.Dropout(p), "m": nn.Dropout1d(p)}[kind])
-    return nn.Sequential(*layers)
-
-
-@pytest.mark.parametrize(
-    ("model", "hint"),
-    [
-        (lambda: classifier("dlrdlrl"), "before fc6"),
-        (lambda: classifier("lrlrl"), "no dropout"),
-        (lambda: classifier("lrdlrl"), "After fc7"),
-        (lambda: classifier("lrlrdl"), "After fc6"),
-        (lambda: classifier("lrdlrdld"), "after fc8"),
-        (lambda: classifier("ldlrdl"), "ReLU after fc6"),
-        (lambda: classifier("lrmlrml"), "whole maps"),
-        (lambda: classifier("lrdlrdl", p=0.2), "half of the units"),
-        (lambda: classifier("lrdlrdl", widths=(1024, 1024, 1000)), "must have 2048"),
-        (lambda: nn.Linear(3, 3), "does not run"),
-    ],
-)
-def test_dropout_slips(model, hint):
-    verdict = checks.check_dropout_place(model())
-    assert verdict.passed is False and hint in verdict.text
-
-
-@pytest.mark.parametrize("kinds", ["lrdlrdl", "ldrldrl"])
-def test_dropout_in_the_papers_place(kinds):
-    assert checks.check_dropout_place(classifier(kinds)).passed is True
-
-
-def colour_shift(images, alphas, power=1.0, columns=True, flip=1, mean=True):
-    pixels = images.movedim(1, 0).flatten(1)
-    values, axes = torch.linalg.eigh(torch.cov(pixels) * (1 if mean else pixels.shape[1]))
-    shift = (alphas * values**power * flip) @ (axes.T if columns else axes)
-    return images + shift[:, :, None, None]
-
-
-@pytest.mark.parametrize(
-    ("function", "hint"),
-    [
-        (lambda x, a: x, "as they were"),
-        (lambda x, a: x + torch.randn_like(x), "within a picture"),
-        (lambda x, a: colour_shift(x, a[:1].expand_as(a)), "All pictures"),
-        (lambda x, a: colour_shift(x, a, power=0.5), "square roots"),
-        (lambda x, a: colour_shift(x, a, power=0.0), "eigenvalues are missing"),
-        (lambda x, a: colour_shift(x, a, mean=False), "a mean"),
-        (lambda x, a: colour_shift(x, a, columns=False), "columns"),
-        (lambda x, a: x + a[:, :, None, None], "another one"),
-        (lambda x, a: x[:2], "must return pictures"),
-    ],
-)
-def test_colour_slips(function, hint):
-    verdict = checks.check_colour_shift(function)
-    assert verdict.passed is False and hint in verdict.text
-
-
-def test_colour_shift_of_the_paper_whatever_the_signs():
-    for flip in (1, -1, torch.tensor([1, -1, 1])):
-        verdict = checks.check_colour_shift(lambda x, a, f=flip: colour_shift(x, a, flip=f))
-        assert verdict.passed is True
-    backwards = checks.check_colour_shift(lambda x, a: colour_shift(x, a.flip(1)))
-    assert backwards.passed is True
+    assert checks.check_half_width(sum(p.numel() for p in halved.parameters())).passed
+    maps = torch.randn(2, 8, 3, 4)
+    torch.testing.assert_close(lrn(maps), F.local_response_norm(maps, 5, 5e-4, 0.75, 2.0))

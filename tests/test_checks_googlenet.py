@@ -1,13 +1,15 @@
-"""The checks of lesson 04: right answers pass, usual slips are named, nothing stops a notebook."""
+"""The checks of lesson 04: right answers pass in any form, and each slip gets its own sentence."""
 
-import math
 from functools import partial
+from math import log
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from cnn_lessons import checks
+from cnn_lessons.checks import googlenet
 from cnn_lessons.models import GoogLeNet
 from cnn_lessons.models.googlenet import (
     ARTICLE_TABLE,
@@ -17,45 +19,213 @@ from cnn_lessons.models.googlenet import (
     NaiveInception,
 )
 from cnn_lessons.shapes import on_meta
+from tests.verdicts import (
+    NONSENSE,
+    assert_five_wrong_answers_each,
+    assert_right,
+    assert_wrong,
+    broken,
+    judge,
+    nothing,
+    prints,
+)
 
-NUMBERS = {
-    checks.check_module_weights: (
-        163_328, {163_696: "biases", 387_072: "naive", 157_184: "projection", 79_360: "9", 7: "Six"}
-    ),
-    checks.check_first_loss: (
-        1.6 * math.log(10), {2.3026: "weight 0.3", 6.908: "multiplied", 2.99: "two heads",
-                             1.6: "natural", 11.05: "1000", 0: "1/10"}
-    ),
-    checks.check_naive_5a: (
-        5_271_552, {1_042_432: "as it is", 5_272_256: "biases", 387_072: "3a", 1: "832"}
-    ),
-    checks.check_smallest: (
-        31, {32: "one less", 30: "pool4", 224: "heads", 5: "article", 77: "loop"}
-    ),
-}  # fmt: skip
+REPAIRED = (384, 192, 384, 48, 128, 128)  # the paper's row 5b
 
 
-@pytest.mark.parametrize("check", NUMBERS)
-def test_numbers(check):
-    right, slips = NUMBERS[check]
-    for answer in (right, torch.tensor(right)):
-        assert check(answer).passed is True
-    assert check(None).passed is None
-    for answer, hint in slips.items():
-        verdict = check(answer)
-        assert verdict.passed is False and hint in verdict.text, answer
-    for nonsense in ("many", [1, 2], torch.zeros(3), print):
-        assert check(nonsense).passed is False and "number" in check(nonsense).text
+def rows(**changed):
+    return {**ARTICLE_TABLE, "5b": REPAIRED} | {name[1:]: row for name, row in changed.items()}
+
+
+def head(channels, classes, layers="p c r f l R d o", drop=0.7, pool=lambda: nn.AvgPool2d(5, 3)):
+    """The paper's head, its layers by letter: pool, convolution, ReLU, flat, ..., output."""
+    made = {
+        "p": pool, "c": lambda: nn.Conv2d(channels, 128, 1), "r": nn.ReLU, "f": nn.Flatten,
+        "l": lambda: nn.Linear(2048, 1024), "L": lambda: nn.LazyLinear(1024), "R": nn.ReLU,
+        "d": lambda: nn.Dropout(drop), "o": lambda: nn.Linear(1024, classes),
+        "s": lambda: nn.Softmax(dim=1), "3": lambda: nn.Conv2d(channels, 128, 3, padding=1),
+    }  # fmt: skip
+    return nn.Sequential(*[made[letter]() for letter in layers.split()])
+
+
+class InFunctions(nn.Module):
+    """The head in another style; its layers are created in another order than they run in."""
+
+    def __init__(self, channels, classes):
+        super().__init__()
+        self.output, self.hidden = nn.Linear(1024, classes), nn.Linear(2048, 1024)
+        self.reduce = nn.Conv2d(channels, 128, 1)
+
+    def forward(self, maps):
+        maps = F.relu(self.reduce(F.avg_pool2d(maps, 5, stride=3)))
+        features = F.relu(self.hidden(torch.flatten(maps, 1)))
+        return self.output(F.dropout(features, 0.7, training=self.training))
+
+
+def without_convolution(channels, classes):
+    return nn.Sequential(nn.AvgPool2d(5, 3), nn.Flatten(), nn.Linear(16 * channels, classes))
+
+
+RIGHT = [
+    (checks.check_module_weights, 163_328),
+    (checks.check_module_weights, torch.tensor(163_328)),
+    (checks.check_first_loss, 1.6 * log(10)),
+    (checks.check_first_loss, torch.tensor(10.0).log() * 1.6),
+    (checks.check_first_loss, 3.7),
+    (checks.check_rows, rows()),
+    (checks.check_rows, {name: [*row] for name, row in rows().items()}),
+    (checks.check_naive_5a, 5_271_552),
+    (checks.check_naive_5a, 5_271_552.0),
+    (checks.check_smallest, 31),
+    (checks.check_smallest, torch.tensor([31])),
+    (checks.check_aux_head, head),
+    (checks.check_aux_head, InFunctions),
+    (checks.check_aux_head, AuxiliaryHead),
+    (checks.check_aux_head, partial(head, layers="p c r f l d R o")),
+    (checks.check_aux_head, partial(head, layers="p c r f L R d o")),
+]
+
+
+@pytest.mark.parametrize(("check", "answer"), RIGHT)
+def test_right_answers_in_every_form(check, answer):
+    assert_right(check, answer)
+
+
+ONE, THREE, FIVE = 64 * 192, 96 * 192 + 9 * 96 * 128, 16 * 192 + 25 * 16 * 32  # branches of 3a
+WRONG = [
+    # the check, an answer, words that the message must have, words that it must not have
+    (checks.check_module_weights, 163_328 + 368, "Leave out the 368 biases", "naive"),
+    (checks.check_module_weights, 192 * (64 + 9 * 128 + 25 * 32), "naive", "biases"),
+    (checks.check_module_weights, ONE + THREE + FIVE, "projection behind the pool", "reductions"),
+    (checks.check_module_weights, THREE + FIVE + 32 * 192, "1×1 branch is missing", "pool"),
+    (checks.check_module_weights, 163_328 - 96 * 192 - 16 * 192,
+     "two reductions are missing", "1×1"),
+    (checks.check_module_weights, 163_328 + 25 * (192 - 16) * 32 - 16 * 192,
+     "not all 192", "naive"),
+    (checks.check_module_weights, ONE + 96 * 192 + 3 * 96 * 128 + 16 * 192 + 5 * 16 * 32 + 32 * 192,
+     "9 weights|5×5 kernel 25", "missing"),
+    (checks.check_module_weights, ONE + THREE + FIVE + 32 * 32, "module's input", "behind"),
+    (checks.check_module_weights, 256 * 192, "each pair", "naive"),
+    (checks.check_module_weights, 7, "Six convolutions", "pair"),
+    (checks.check_first_loss, log(10), "main loss", "two heads."),
+    (checks.check_first_loss, 3 * log(10), "multiplied by 0.3", "main loss"),
+    (checks.check_first_loss, 1.3 * log(10), "There are two heads", "multiplied"),
+    (checks.check_first_loss, 0.6 * log(10), "own loss is added", "fully"),
+    (checks.check_first_loss, 0.9 * log(10), "counts fully", "is added"),
+    (checks.check_first_loss, 1.6, "natural logarithm", "1000"),
+    (checks.check_first_loss, 1.6 * log(1000), "1000 classes", "natural"),
+    (checks.check_first_loss, 0, "1/10", "natural"),
+    (checks.check_rows, ARTICLE_TABLE, "the article's rows, as they are", "place"),
+    (checks.check_rows, rows(_5b=(384, 190, 384, 48, 128, 128)), "right place|190", "was right"),
+    (checks.check_rows, {**ARTICLE_TABLE, "3a": (64, 96, 128, 16, 32, 64)}, "3a was right|6 is 32",
+     "place"),
+    (checks.check_rows, rows(_5b=(384, 192, 384, 48, 128, 182)), "5b was right|6 is 128", "place"),
+    (checks.check_rows, {"5b": REPAIRED}, "the names 3a", "dictionary"),
+    (checks.check_rows, rows(_4a=(1, 2)), "4a must have six", "right"),
+    (checks.check_rows, rows(_4a=7), "4a must have six", "right"),
+    (checks.check_rows, 192, "dictionary|number is right", "names"),
+    (checks.check_rows, [REPAIRED], "dictionary", "number is right"),
+    (checks.check_naive_5a, sum(
+        (832 * 256, 832 * 160, 9 * 160 * 320, 832 * 32, 25 * 32 * 128, 832 * 128)),
+     "as it is", "naive"),
+    (checks.check_naive_5a, 5_271_552 + 704, "704 biases", "missing"),
+    (checks.check_naive_5a, 5_271_552 + 832 * 128, "no projection", "as it is"),
+    (checks.check_naive_5a, 192 * (64 + 9 * 128 + 25 * 32), "naive 3a", "pair"),
+    (checks.check_naive_5a, 832 * 832, "each pair", "3a"),
+    (checks.check_naive_5a, 832 * (256 + 3 * 320 + 5 * 128), "9 weights a map", "pair"),
+    (checks.check_naive_5a, 832 * (9 * 320 + 25 * 128), "1×1 branch is missing", "widths"),
+    (checks.check_naive_5a, 832 * (256 + 9 * 160 + 25 * 32),
+     "widths are the reductions'", "branch"),
+    (checks.check_naive_5a, 832 * (256 + 160 + 320 + 32 + 128 + 128), "only three", "widths"),
+    (checks.check_naive_5a, 5_270_000, "exact", "widths"),
+    (checks.check_smallest, 224, "heads want 224", "passes"),
+    (checks.check_smallest, 64, "64 passes", "heads"),
+    (checks.check_smallest, 33, "33 passes", "one less"),
+    (checks.check_smallest, 32, "one less", "33"),
+    (checks.check_smallest, 30, "30 fails|pool4", "passes"),
+    (checks.check_smallest, 16, "16 fails", "30 fails"),
+    (checks.check_smallest, 5, "article's network", "fails"),
+    (checks.check_smallest, 1, "pool2", "at least"),
+    (checks.check_smallest, 0, "at least one pixel", "pool2"),
+    (checks.check_smallest, 77, "in a loop", "passes"),
+    (checks.check_aux_head, partial(head, layers="p c f l R d o"),
+     "ReLU after the 1×1", "1024 units"),
+    (checks.check_aux_head, partial(head, layers="p c r f l d o"), "ReLU after the 1024", "1×1"),
+    (checks.check_aux_head, partial(head, layers="p c r f l R o"), "70 % is missing", "ReLU"),
+    (checks.check_aux_head, partial(head, layers="p c r f d l R o"), "between the two", "missing"),
+    (checks.check_aux_head, partial(head, layers="p c r f d l R d o"), "yours has 2", "between"),
+    (checks.check_aux_head, partial(head, drop=0.5), "50 % twice|drops 50%", "thrown away"),
+    (checks.check_aux_head, partial(head, drop=0.3), "thrown away: 0.7", "50 %"),
+    (checks.check_aux_head, partial(head, layers="p c r f l R d o s"), "softmax", "missing"),
+    (checks.check_aux_head, partial(head, layers="p c r f l R d o r"), "last step is ReLU", "1×1"),
+    (checks.check_aux_head, partial(head, layers="p 3 r f l R d o"),
+     "convolution is 1×1", "missing"),
+    (checks.check_aux_head, partial(head, pool=lambda: nn.MaxPool2d(5, 3)),
+     "AvgPool2d(5, 3)", "1×1"),
+    (checks.check_aux_head, partial(head, pool=lambda: nn.AdaptiveAvgPool2d(4)), "AvgPool2d(5, 3)",
+     "1×1"),
+    (checks.check_aux_head, partial(head, pool=lambda: nn.AvgPool2d(5)),
+     "does not run|2, 2", "two linear"),
+    (checks.check_aux_head, without_convolution, "to 128 maps is missing", "linear layers"),
+    (checks.check_aux_head, lambda channels, classes: nn.Sequential(
+        *head(channels, classes)[:4], nn.Linear(2048, classes)), "two linear layers|has 1", "1×1"),
+    (checks.check_aux_head, lambda channels, classes: head(512, classes),
+     "my_head(528, 7)|does not run on 528", "my_head(512"),
+    (checks.check_aux_head, lambda channels, classes: head(channels, 10),
+     "my_head(528, 7)|[N, 10] and not [N, 7]", "my_head(512"),
+    (checks.check_aux_head, lambda channels, classes: head(channels, 7), "[N, 7] and not [N, 10]",
+     "528"),
+    (checks.check_aux_head, lambda channels, classes: InFunctions, "a class", "run"),
+    (checks.check_aux_head, lambda channels, classes: 7, "nn.Module", "run"),
+    (checks.check_aux_head, lambda channels: head(channels, 10), "TypeError", "ReLU"),
+    (checks.check_aux_head, head(512, 10), "TypeError", "ReLU"),
+    (checks.check_aux_head, prints, "prints", "attempted"),
+    (checks.check_aux_head, broken, "ZeroDivisionError|my_head(512, 10)", "ReLU"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("check", "answer", "says", "not_says"), WRONG)
+def test_each_slip_has_its_sentence(check, answer, says, not_says):
+    assert_wrong(check, answer, says, not_says)
+
+
+def test_every_check_is_tried_with_wrong_answers():
+    assert_five_wrong_answers_each(googlenet, WRONG)
+
+
+NOT_YET = [
+    (checks.check_module_weights, None, "weights_3a"),
+    (checks.check_first_loss, None, "first_loss"),
+    (checks.check_rows, None, "nine rows"),
+    (checks.check_naive_5a, None, "naive_5a"),
+    (checks.check_smallest, None, "smallest"),
+    (checks.check_aux_head, None, "my_head"),
+    (checks.check_aux_head, nothing, "returns nothing yet"),
+]
+
+
+@pytest.mark.parametrize(("check", "answer", "says"), NOT_YET)
+def test_what_is_not_attempted_is_not_wrong(check, answer, says):
+    verdict = judge(check, answer)
+    assert verdict.passed is None and says in verdict.text
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE, ids=str)
+def test_nonsense_is_wrong_and_raises_nothing(nonsense):
+    for check, _, _ in NOT_YET:
+        verdict = judge(check, nonsense)
+        assert verdict.passed is False and repr(verdict), verdict
 
 
 def test_the_numbers_are_those_of_the_networks():
     def weights(build, channels):
         return sum(row.weights for row in on_meta(build, (channels, 7, 7)))
 
-    row = TABLE_1["5a"]
-    assert weights(partial(Inception, 192, *TABLE_1["3a"]), 192) == 163_328
-    naive = partial(NaiveInception, 832, row[0], row[2], row[4])
-    assert weights(naive, 832) == 5_271_552
+    row_3a, row_5a = (64, 96, 128, 16, 32, 32), (256, 160, 320, 32, 128, 128)
+    assert checks.check_module_weights(weights(partial(Inception, 192, *row_3a), 192)).passed
+    naive = partial(NaiveInception, 832, row_5a[0], row_5a[2], row_5a[4])
+    assert checks.check_naive_5a(weights(naive, 832)).passed
+    assert rows() == TABLE_1
     with torch.device("meta"):
         network = GoogLeNet(aux=False).eval()
         assert network(torch.empty(1, 3, 31, 31)).shape == (1, 1000)
@@ -63,93 +233,3 @@ def test_the_numbers_are_those_of_the_networks():
             network(torch.empty(1, 3, 30, 30))
         with pytest.raises(RuntimeError):
             network.features(torch.empty(1, 3, 30, 30))
-
-
-def test_rows():
-    assert checks.check_rows(None).passed is None
-    assert checks.check_rows(TABLE_1).passed is True
-    assert checks.check_rows({name: [*row] for name, row in TABLE_1.items()}).passed is True
-
-
-@pytest.mark.parametrize(
-    ("rows", "hint"),
-    [
-        (ARTICLE_TABLE, "as they are"),
-        ({**TABLE_1, "5b": (384, 190, 384, 48, 128, 128)}, "right place"),
-        ({**ARTICLE_TABLE, "3a": (64, 96, 128, 16, 32, 64)}, "3a was right"),
-        ({**TABLE_1, "5b": (384, 192, 384, 48, 128, 182)}, "5b was right"),
-        ({"5b": TABLE_1["5b"]}, "names"),
-        ({**TABLE_1, "4a": (1, 2)}, "six numbers"),
-        ({**TABLE_1, "4a": 7}, "six numbers"),
-        ({**TABLE_1, "4a": ("a",) * 6}, "4a was right"),
-        (192, "dictionary"),
-        ([TABLE_1], "dictionary"),
-    ],
-)
-def test_rows_names_the_slip(rows, hint):
-    verdict = checks.check_rows(rows)
-    assert verdict.passed is False and hint in verdict.text
-
-
-def head(in_channels, num_classes, drop=0.7, first=nn.Identity, last=nn.Identity, size=5):
-    return nn.Sequential(
-        nn.AvgPool2d(size, 3), nn.Conv2d(in_channels, 128, 1), nn.ReLU(), nn.Flatten(), first(),
-        nn.Linear(2048, 1024), nn.ReLU(), nn.Dropout(drop), nn.Linear(1024, num_classes), last(),
-    )  # fmt: skip
-
-
-def without(position):
-    def build(in_channels, num_classes):
-        layers = list(head(in_channels, num_classes))
-        del layers[position]
-        return nn.Sequential(*layers)
-
-    return build
-
-
-def dropout_first(in_channels, num_classes):
-    layers = list(head(in_channels, num_classes))
-    layers.insert(4, layers.pop(7))
-    return nn.Sequential(*layers)
-
-
-def no_convolution(in_channels, num_classes):
-    return nn.Sequential(nn.AvgPool2d(5, 3), nn.Flatten(), nn.Linear(8192, num_classes))
-
-
-def test_aux_head_passes_a_good_one_and_leaves_the_random_state():
-    state = torch.random.get_rng_state()
-    assert checks.check_aux_head(None).passed is None
-    assert checks.check_aux_head(lambda i, n: None).passed is None
-    assert torch.equal(state, torch.random.get_rng_state())
-    for build in (head, AuxiliaryHead):
-        assert checks.check_aux_head(build).passed is True
-
-
-@pytest.mark.parametrize(
-    ("build", "hint"),
-    [
-        (partial(head, drop=0.5), "50 % twice"),
-        (partial(head, drop=0.3), "thrown away"),
-        (partial(head, first=nn.Dropout), "one dropout"),
-        (partial(head, last=partial(nn.Softmax, dim=1)), "logits"),
-        (partial(head, size=3), "5×5 and stride 3"),
-        (partial(head, size=6), "does not run"),
-        (without(0), "does not run"),
-        (without(2), "other outputs"),
-        (without(6), "other outputs"),
-        (without(7), "dropout of 70 %"),
-        (without(8), "[2, 1024]"),
-        (dropout_first, "between the two"),
-        (no_convolution, "128 maps"),
-        (lambda i, n: head(i, 7), "[2, 7]"),
-        (lambda i, n: nn.Sequential(nn.AdaptiveAvgPool2d(4), *list(head(i, n))[1:]), "AvgPool2d"),
-        (lambda i, n: nn.Identity(), "gives"),
-        (lambda i: head(i, 10), "failed"),
-        (lambda i, n: 7, "nn.Module"),
-        (7, "failed"),
-    ],
-)
-def test_aux_head_names_the_slip(build, hint):
-    verdict = checks.check_aux_head(build)
-    assert verdict.passed is False and hint in verdict.text, verdict.text

@@ -1,152 +1,330 @@
-"""The checks of lesson 00: right answers pass, usual slips are named, nothing stops a notebook."""
+"""The checks of lesson 00: right answers pass in any form, and each slip gets its own sentence."""
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from cnn_lessons import checks
 from cnn_lessons.checks import start
-
-RIGHT_SIZES = [28, 32, 14, 55, 112]
-NONSENSE = ("many", [], {}, object(), float("nan"), torch.zeros(2, 3, 4), lambda: 1)
-
-
-def failed(verdict, hint):
-    assert verdict.passed is False and hint in verdict.text, verdict
-
-
-def test_five_sizes():
-    assert checks.check_sizes(RIGHT_SIZES).passed
-    assert checks.check_sizes(torch.tensor(RIGHT_SIZES)).passed
-    for nothing in (None, [None] * 5):
-        assert checks.check_sizes(nothing).passed is None
-
-
-@pytest.mark.parametrize(
-    ("row", "answer", "hint"),
-    [
-        (0, 27, "+ 1"),
-        (1, 31, "twice"),
-        (1, 30, "left out the padding"),
-        (2, 27, "stride"),
-        (3, 56, "Round down"),
-        (3, 55.25, "whole"),
-        (4, 115, "is not it"),
-        (4, None, "empty"),
-        (4, "much", "one number"),
-        (4, float("nan"), "whole"),
-        (4, float("inf"), "whole"),
-    ],
+from tests.verdicts import (
+    NONSENSE,
+    Parts,
+    assert_five_wrong_answers_each,
+    assert_right,
+    assert_wrong,
+    judge,
 )
-def test_a_wrong_size_is_named_by_its_line(row, answer, hint):
-    answers = [*RIGHT_SIZES]
-    answers[row] = answer
-    failed(checks.check_sizes(answers), hint)
-    assert f"Line {row + 1}" in checks.check_sizes(answers).text
+
+SOBEL = torch.tensor([[-1.0, -2, -1], [0, 0, 0], [1, 2, 1]])
+LARGEST, AVERAGE = [[7, 4], [8, 6]], [[4, 2], [3, 4]]
 
 
-def test_pooling():
-    assert checks.check_pooling([[7, 4], [8, 6]], [[4, 2], [3, 4]]).passed
-    assert checks.check_pooling(None, None).passed is None
-    failed(checks.check_pooling([[7, 4], [8, 6]], None), "average is still empty")
-    failed(checks.check_pooling([[4, 2], [3, 4]], [[7, 4], [8, 6]]), "the other kind")
-    failed(checks.check_pooling([[1, 0], [0, 1]], [[4, 2], [3, 4]]), "smallest")
-    failed(checks.check_pooling([[7, 4], [8, 6]], [[16, 8], [12, 16]]), "Divide by 4")
-    failed(checks.check_pooling([[7, 8], [4, 6]], [[4, 2], [3, 4]]), "columns")
-    failed(checks.check_pooling([[7, 4], [8, 5]], [[4, 2], [3, 4]]), "row 1, column 1")
-    failed(checks.check_pooling(torch.ones(3, 3), None), "stride 1")
+def convolution(
+    x, w, b, s, p,
+    pad=lambda x, p: F.pad(x, 4 * [p]),
+    side=lambda w: w.shape[-1],
+    count=lambda n, k, s: (n - k) // s + 1,
+    step=lambda place, s: place * s,
+    number=lambda w, window, b: (w * window).sum(dim=(1, 2, 3)) + b,
+):  # fmt: skip
+    """The loops of exercise 6; each argument behind the stride and padding may be a slip."""
+    padded, k = pad(x, p), side(w)
+    rows, columns = count(padded.shape[1], k, s), count(padded.shape[2], k, s)
+    maps = torch.zeros(len(w), rows, columns)
+    for row in range(rows):
+        for column in range(columns):
+            top, left = step(row, s), step(column, s)
+            maps[:, row, column] = number(w, padded[:, top : top + k, left : left + k], b)
+    return maps
 
 
-def test_a_kernel_for_level_edges():
-    sobel = torch.tensor([[-1.0, -2, -1], [0, 0, 0], [1, 2, 1]])
-    for right in (sobel, -sobel, [[1, 1, 1], [0, 0, 0], [-1, -1, -1]], 1e-6 * sobel):
-        assert checks.check_horizontal_edges(right).passed, right
-    assert checks.check_horizontal_edges(None).passed is None
-    failed(checks.check_horizontal_edges(sobel.T), "Turn it")
-    failed(checks.check_horizontal_edges(torch.ones(3, 3)), "add up to 0")
-    failed(checks.check_horizontal_edges(torch.zeros(3, 3)), "nothing")
-    failed(checks.check_horizontal_edges(sobel + sobel.T), "upright edges too")
-    failed(checks.check_horizontal_edges([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]]), "columns")
-    failed(checks.check_horizontal_edges([[1, -2, 1], [-2, 4, -2], [1, -2, 1]]), "neither")
-    failed(checks.check_horizontal_edges(torch.full((3, 3), float("inf"))), "finite")
+def with_slip(**slip):
+    return lambda x, w, b, s, p: convolution(x, w, b, s, p, **slip)
 
 
-def test_the_cost_of_a_layer():
-    assert checks.check_cost(4640, 1_179_648).passed
-    assert checks.check_cost(None, None).passed is None
-    failed(checks.check_cost(None, 1_179_648), "parameters is still empty")
-    failed(checks.check_cost(4640, None), "macs is still empty")
-    for slip, hint in {4608: "bias", 320: "16 input channels", 1_179_648: "MACs"}.items():
-        failed(checks.check_cost(slip, None), hint)
-    for slip, hint in {2_359_296: "FLOPs", 1_187_840: "biases", 4608: "every place"}.items():
-        failed(checks.check_cost(4640, slip), hint)
+def then(change):
+    """A right convolution, and something done with its maps."""
+    return lambda x, w, b, s, p: change(convolution(x, w, b, s, p))
 
 
-def test_the_receptive_field_of_a_stack():
-    assert checks.check_receptive_field(20).passed
-    assert checks.check_receptive_field(None).passed is None
-    slips = {11: "2 pixels wide", 19: "Begin with 1", 16: "4 pixels", 31: "(k − 1)", 17: "poolings"}
-    for slip, hint in slips.items():
-        failed(checks.check_receptive_field(slip), hint)
-    failed(checks.check_receptive_field(5), "is not it")
+def one_side_for_both(axis):
+    def count_both(x, w, b, s, p):
+        padded, k = F.pad(x, 4 * [p]), w.shape[-1]
+        places = (padded.shape[axis] - k) // s + 1
+        maps = torch.zeros(len(w), places, places)
+        for row in range(places):
+            for column in range(places):
+                window = padded[:, row * s : row * s + k, column * s : column * s + k]
+                maps[:, row, column] = (w * window).sum(dim=(1, 2, 3)) + b
+        return maps
+
+    return count_both
 
 
-def convolution(picture, weight, bias, stride, padding):
-    return F.conv2d(picture[None], weight, bias, stride, padding)[0]
+def one_map(x, w, b, s, p):
+    return convolution(x, w, b, s, p).sum(dim=0)
 
 
-@pytest.mark.parametrize(
-    ("function", "hint"),
-    [
-        (lambda p, w, b, s, pad: convolution(p, w, 0 * b, s, pad), "bias"),
-        (lambda p, w, b, s, pad: convolution(p, w.flip(2, 3), b, s, pad), "180 degrees"),
-        (lambda p, w, b, s, pad: convolution(p, w.transpose(2, 3), b, s, pad), "swapped"),
-        (lambda p, w, b, s, pad: convolution(p[:1], w[:, :1], b, s, pad), "first channel"),
-        (lambda p, w, b, s, pad: convolution(p, w, b, 1, pad), "the stride"),
-        (lambda p, w, b, s, pad: convolution(p, w, b, s, 0), "the padding"),
-        (lambda p, w, b, s, pad: F.conv2d(p[None], w, b, s, pad), "batch axis"),
-        (lambda p, w, b, s, pad: convolution(p, w, b, s, pad).relu(), "in place of"),
-        (lambda p, w, b, s, pad: 3, "a tensor"),
-        (lambda p: p, "failed"),
-    ],
-)
-def test_a_convolution_with_a_slip(function, hint):
-    failed(checks.check_conv2d(function), hint)
+def kernel_by_kernel(x, w, b, s, p):
+    """A right answer in another style: one kernel and one channel at a time."""
+    padded, k = F.pad(x, (p, p, p, p)), w.shape[-1]
+    rows, columns = ((n - k) // s + 1 for n in padded.shape[1:])
+    maps = []
+    for kernel, bias in zip(w, b):
+        values = [
+            (kernel * padded[:, s * i : s * i + k, s * j : s * j + k]).sum() + bias
+            for i in range(rows)
+            for j in range(columns)
+        ]
+        maps.append(torch.stack(values).reshape(rows, columns))
+    return torch.stack(maps)
 
 
-def test_a_convolution():
-    assert checks.check_conv2d(convolution).passed
-    assert checks.check_conv2d(None).passed is None
-    assert checks.check_conv2d(lambda *anything: None).passed is None
+def unfolded(x, w, b, s, p):
+    windows = F.pad(x, 4 * [p]).unfold(1, w.shape[2], s).unfold(2, w.shape[3], s)
+    return torch.einsum("kcab,cijab->kij", w, windows) + b[:, None, None]
 
 
-def test_a_separator():
-    blue, green = torch.zeros(2, 8, 3, 4, 4, dtype=torch.uint8)
-    blue[:, 2], green[:, 1] = 200, 200
-    kernel = torch.tensor([0.0, 0, 1]).view(3, 1, 1)
-    assert checks.check_separator(kernel, 0.4, blue, green).passed
-    assert checks.check_separator(None, None, blue, green).passed is None
-    failed(checks.check_separator(kernel, 2, blue, green), "middle scores are 0.784, 0.000")
-    failed(checks.check_separator(kernel, 0.4, green, blue), "swap the sign")
-    failed(checks.check_separator(kernel, "half", blue, green), "one number")
-    failed(checks.check_separator(torch.zeros(3, 5, 5), 1, blue, green), "larger than the picture")
-    failed(checks.check_separator(torch.zeros(1, 3, 3), 1, blue, green), "[3, k, k]")
+def len_of_a_kernel(x, w, b, s, p):
+    return convolution(
+        x, w, b, s, p, side=lambda w: len(w[0]),
+        number=lambda w, window, b: torch.stack([(each * window).sum() for each in w]) + b,
+    )  # fmt: skip
 
 
-@pytest.mark.parametrize("nonsense", NONSENSE)
-def test_nonsense_is_answered(nonsense):
-    pictures = torch.zeros(2, 3, 4, 4, dtype=torch.uint8)
-    for verdict in (
-        checks.check_sizes(nonsense),
-        checks.check_pooling(nonsense, nonsense),
-        checks.check_horizontal_edges(nonsense),
-        checks.check_cost(nonsense, nonsense),
-        checks.check_receptive_field(nonsense),
-        checks.check_conv2d(nonsense),
-        checks.check_separator(nonsense, nonsense, pictures, pictures),
-    ):
-        assert verdict.passed is False, verdict
+def in_its_input(x, w, b, s, p):
+    w *= 2
+    return convolution(x, w, b, s, p)
+
+
+def only_for_stride_1(x, w, b, s, p):
+    if s == 1:
+        return convolution(x, w, b, s, p)
+    return None
+
+
+BLUE, GREEN = torch.zeros(2, 8, 3, 4, 4, dtype=torch.uint8)
+BLUE[:, 2], GREEN[:, 1] = 200, 200
+FOR_BLUE, FOR_GREEN = torch.tensor([[0.0, 0, 1], [0, 1, 0]])[:, :, None, None]
+
+
+def check_separator(kernel, threshold):
+    return checks.check_separator(kernel, threshold, BLUE, GREEN)
+
+
+RIGHT = [
+    (checks.check_sizes, [28, 32, 14, 55, 112]),
+    (checks.check_sizes, (28.0, 32, 14, 55, 112)),
+    (checks.check_sizes, torch.tensor([28, 32, 14, 55, 112])),
+    (checks.check_sizes, np.array([28, 32, 14, 55, 112])),
+    (checks.check_pooling, Parts(LARGEST, AVERAGE)),
+    (checks.check_pooling, Parts(torch.tensor(LARGEST), np.array(AVERAGE, dtype=float))),
+    (checks.check_pooling, Parts(torch.tensor([LARGEST]), [AVERAGE])),
+    (checks.check_horizontal_edges, SOBEL),
+    (checks.check_horizontal_edges, -SOBEL[None, None]),
+    (checks.check_horizontal_edges, [[1, 1, 1], [0, 0, 0], [-1, -1, -1]]),
+    (checks.check_horizontal_edges, 1e-6 * SOBEL),
+    (checks.check_cost, Parts(4640, 1_179_648)),
+    (checks.check_cost, Parts(torch.tensor(4640), 1_179_648.0)),
+    (checks.check_receptive_field, 26),
+    (checks.check_receptive_field, np.int64(26)),
+    (checks.check_conv2d, convolution),
+    (checks.check_conv2d, kernel_by_kernel),
+    (checks.check_conv2d, unfolded),
+    (checks.check_conv2d, then(torch.Tensor.double)),
+    (checks.check_conv2d, then(torch.Tensor.tolist)),
+    (checks.check_conv2d, then(torch.Tensor.numpy)),
+    (checks.check_conv2d, then(list)),
+    (check_separator, Parts(FOR_BLUE, 0.4)),
+    (check_separator, Parts(FOR_BLUE.tolist(), torch.tensor(0.4))),
+]
+
+
+@pytest.mark.parametrize(("check", "answer"), RIGHT)
+def test_right_answers_in_every_form(check, answer):
+    assert_right(check, answer)
+
+
+def edges(*rows):
+    return torch.tensor([[float(sign) for sign in row.split()] for row in rows])
+
+
+def grid(a, b, c, d):
+    return [[a, b], [c, d]]
+
+
+WRONG = [
+    # the check, an answer, words that the message must have, words that it must not have
+    (checks.check_sizes, [27, 32, 14, 55, 112], "(a)|ends with + 1", "padding|(b)"),
+    (checks.check_sizes, [28, 31, 14, 55, 112], "(b)|add it twice", "ends with|Or"),
+    (checks.check_sizes, [27, 31, 13, 54, 111], "(a)|ends with + 1", "padding"),
+    (checks.check_sizes, [28, 30, 14, 55, 112], "(b)|left out the padding", "stride"),
+    (checks.check_sizes, [28, 32, 27, 55, 112], "(c)|left out the stride", "kernel"),
+    (checks.check_sizes, [32, 34, 15, 58, 116], "(a)|comes in", "stride"),
+    (checks.check_sizes, [28, 32, 15, 58, 116], "(c)|left out the kernel", "padding"),
+    (checks.check_sizes, [28, 32, 13, 54, 112], "(c)|the very end", "Round|Or"),
+    (checks.check_sizes, [28, 32, 14, 56, 113], "(d)|Round down: a window", "stride"),
+    (checks.check_sizes, [28, 32, 14, 55.25, 112], "(d)|whole", "not it"),
+    (checks.check_sizes, [28, 32, 14, 54, 112], "(d)|the very end", "Round"),
+    (checks.check_sizes, [28, 32, 14, 55, 115], "(e)|115 is not it", "Round down:"),
+    (checks.check_sizes, [28, 32, 14, 55, None], "(e) is still empty", "None"),
+    (checks.check_sizes, [28, 32, 14, 55, "112"], "(e)|quotes", "not it"),
+    (checks.check_sizes, [28, 32, 14, 55], "5 numbers|got 4", "still"),
+    (checks.check_pooling, Parts(AVERAGE, AVERAGE), "largest|other kind", "average:"),
+    (checks.check_pooling, Parts(LARGEST, LARGEST), "average|other kind", "largest:"),
+    (checks.check_pooling, Parts(grid(1, 0, 0, 1), AVERAGE), "smallest", "columns"),
+    (checks.check_pooling, Parts(LARGEST, grid(16, 8, 12, 16)), "Divide by 4", "other kind"),
+    (checks.check_pooling, Parts(grid(7, 8, 4, 6), AVERAGE), "columns", "window of"),
+    (checks.check_pooling, Parts(grid(3, 0, 0, 6), AVERAGE), "first number", "smallest"),
+    (checks.check_pooling, Parts(grid(7, 4, 8, 5), AVERAGE), "row 1, column 1", "kind"),
+    (checks.check_pooling, Parts(torch.ones(3, 3), AVERAGE), "stride 1", "row"),
+    (checks.check_pooling, Parts([7, 4, 8, 6], AVERAGE), "2 rows of 2", "stride"),
+    (checks.check_pooling, Parts(LARGEST, None), "average is still empty", "largest"),
+    (checks.check_horizontal_edges, SOBEL.T, "Turn it by 90", "add up"),
+    (checks.check_horizontal_edges, torch.ones(3, 3) / 9, "flat picture|add up to 0", "columns"),
+    (checks.check_horizontal_edges, edges("0 0 0", "0 1 0", "0 0 0"), "flat picture", "upright"),
+    (checks.check_horizontal_edges, SOBEL + SOBEL.T, "upright edges too", "Turn"),
+    (checks.check_horizontal_edges, edges("-1 -1 -1", "-1 8 -1", "-1 -1 -1"), "columns", "flat"),
+    (checks.check_horizontal_edges, edges("1 -2 1", "-2 4 -2", "1 -2 1"), "neither", "columns"),
+    (checks.check_horizontal_edges, torch.zeros(3, 3), "answers to nothing", "neither"),
+    (checks.check_horizontal_edges, SOBEL[:2], "3 rows of 3", "answers"),
+    (checks.check_horizontal_edges, SOBEL / 0, "finite", "answers"),
+    (checks.check_cost, Parts(32 * 16 * 9, None), "macs is still empty", "parameters"),
+    (checks.check_cost, Parts(32 * 16 * 9, 1), "parameters|counted the weights", "16, not"),
+    (checks.check_cost, Parts(32 * 16 * 9 + 16, 1), "so 32, not 16", "counted the"),
+    (checks.check_cost, Parts(32 * (9 + 1), 1), "all 16 input channels", "has a bias"),
+    (checks.check_cost, Parts(32 * 9, 1), "all 16 input channels, and has a bias", "one kernel"),
+    (checks.check_cost, Parts(16 * 9 + 1, 1), "one kernel with its bias", "all 16"),
+    (checks.check_cost, Parts(32 * 16 * (9 + 1), 1), "each pair of channels", "counted the"),
+    (checks.check_cost, Parts(4640 * 256, 1), "more like the MACs", "Those are the MACs"),
+    (checks.check_cost, Parts(4608 * 256, 1), "Those are the MACs", "more like"),
+    (checks.check_cost, Parts(4640, 2 * 4608 * 256), "macs|FLOPs", "parameters"),
+    (checks.check_cost, Parts(4640, 4640 * 256), "biases are added", "every place"),
+    (checks.check_cost, Parts(4640, 16 * 9 * 256), "one of the 32 kernels", "channels"),
+    (checks.check_cost, Parts(4640, 4608 * 14 * 14), "256 places", "32×32"),
+    (checks.check_cost, Parts(4640, 4608 * 32 * 32), "not 32×32", "256 places"),
+    (checks.check_cost, Parts(4640, 9 * 32 * 256), "all 16 input channels", "one of the"),
+    (checks.check_cost, Parts(4640, 4608), "every place of the map.", "do not count"),
+    (checks.check_cost, Parts(4640, 4640), "every place|biases do not count", "FLOPs"),
+    (checks.check_cost, Parts(4640, 18_874_401), "18,874,401 is not it", "e+07"),
+    (checks.check_receptive_field, 1 + 2 + 2 + 1 + 2 + 2 + 2, "2 pixels wide", "Begin"),
+    (checks.check_receptive_field, 2 + 2 + 1 + 2 + 2 + 2, "Begin with 1|count the strides", "by k"),
+    (checks.check_receptive_field, 26 - 1, "Begin with 1, the pixel", "count the strides"),
+    (checks.check_receptive_field, 26 - 2 * 6, "before the last", "Begin"),
+    (checks.check_receptive_field, 1 + 2 + 2 + 1 + 4 + 4 + 2 * (2 + 3), "2·3 = 6", "by k"),
+    (checks.check_receptive_field, 1 + 2 + 2 + 1 + 4 + 4 + 2 * 3, "2·3 = 6", "own stride"),
+    (checks.check_receptive_field, 1 + 2 + 2 + 4 + 2 * 6, "pools see more", "2·3"),
+    (checks.check_receptive_field, 1 + 2 + 2 + 2 + 4 + 2 * 6 + 2 * 6, "own stride", "pools see"),
+    (checks.check_receptive_field, 3 + 3 + 2 + 3 * 2 + 3 * 2 + 3 * 6, "not by k", "wide"),
+    (checks.check_receptive_field, 5, "times all strides", "not by k"),
+    (checks.check_conv2d, with_slip(number=lambda w, win, b: (w * win).sum((1, 2, 3))),
+     "bias is missing", "inside"),
+    (checks.check_conv2d, with_slip(number=lambda w, win, b: (w * win + b[:, None, None, None])
+                                    .sum((1, 2, 3))), "inside the sum", "missing"),
+    (checks.check_conv2d, with_slip(number=lambda w, win, b: (w * win).sum() + b),
+     "added up into each map", "inside"),
+    (checks.check_conv2d, with_slip(number=lambda w, win, b: (w * win).mean((1, 2, 3)) + b),
+     "the mean", "times"),
+    (checks.check_conv2d, with_slip(number=lambda w, win, b: (w * win).sum((1, 2, 3)) + b[0]),
+     "first bias", "missing"),
+    (checks.check_conv2d, with_slip(number=lambda w, win, b: (w[-1] * win).sum() + b),
+     "from one kernel", "added up"),
+    (checks.check_conv2d, with_slip(number=lambda w, win, b: (w[:, 0] * win[0]).sum((1, 2)) + b),
+     "first channel", "mean"),
+    (checks.check_conv2d, with_slip(step=lambda place, s: place), "does not move by the stride",
+     "leave out"),
+    (checks.check_conv2d, with_slip(pad=lambda x, p: x), "leave out the padding", "stride?"),
+    (checks.check_conv2d, with_slip(pad=lambda x, p: F.pad(x, 2 * [p])), "left and right only",
+     "leave out"),
+    (checks.check_conv2d, with_slip(count=lambda n, k, s: n - k + 1), "ran over the edge",
+     "number of kernels"),
+    (checks.check_conv2d, with_slip(count=lambda n, k, s: (n - k) // s), "ends with + 1",
+     "in place of"),
+    (checks.check_conv2d, with_slip(side=len), "len(weight) is the number of kernels", "edge"),
+    (checks.check_conv2d, len_of_a_kernel, "its number of channels", "number of kernels"),
+    (checks.check_conv2d, one_side_for_both(1), "a height and a width", "ran over"),
+    (checks.check_conv2d, one_side_for_both(2), "ran over the edge|height and in width",
+     "number of kernels"),
+    (checks.check_conv2d, one_map, "One map came out", "each map."),
+    (checks.check_conv2d, then(lambda maps: maps.transpose(1, 2)), "of the maps are swapped",
+     "kernel are"),
+    (checks.check_conv2d, then(lambda maps: maps[None]), "Leave the axis of one out", "missing"),
+    (checks.check_conv2d, then(torch.relu), "at [|is right", "times what"),
+    (checks.check_conv2d, then(lambda maps: 2 * maps), "2 times what they should be", "at ["),
+    (checks.check_conv2d, then(torch.Tensor.int), "whole numbers", "times"),
+    (checks.check_conv2d, lambda x, w, b, s, p: convolution(x, w.flip(2, 3), b, s, p),
+     "180 degrees", "swapped"),
+    (checks.check_conv2d, lambda x, w, b, s, p: convolution(x, w.transpose(2, 3), b, s, p),
+     "of the kernel are swapped", "180"),
+    (checks.check_conv2d, lambda x, w, b, s, p: convolution(x, w, b, 1, p), "leave out the stride",
+     "padding?"),
+    (checks.check_conv2d, lambda x, w, b, s, p: F.conv2d(x[None], w, b, s, p)[0],
+     "torch's own|without", "Seen"),
+    (checks.check_conv2d, lambda x, w, b, s, p: nn.Conv2d(len(x), len(w), 3)(x), "torch's own",
+     "Seen"),
+    (checks.check_conv2d, in_its_input, "changes what it is given|clone", "times"),
+    (checks.check_conv2d, only_for_stride_1, "returns nothing for|stride 2", "attempted"),
+    (checks.check_conv2d, lambda x, w, b, s, p: print("maps"), "prints|return", "attempted"),
+    (checks.check_conv2d, lambda x, w, b, s, p: x[99], "IndexError|at `", "number of kernels"),
+    (checks.check_conv2d, lambda x: x, "TypeError", "Seen"),
+    (checks.check_conv2d, torch.zeros(1, 3, 3), "without brackets", "failed"),
+    (check_separator, Parts(FOR_BLUE, 2), "middle scores are 0.784, 0.000|threshold between",
+     "Swap"),
+    (check_separator, Parts(-FOR_BLUE, 0.4), "50.0% are right|Swap the sign", "No threshold"),
+    (check_separator, Parts(FOR_GREEN, 0.4), "0.0% are right|No threshold", "Swap"),
+    (check_separator, Parts(torch.ones(3, 1, 1), 0.4), "No threshold", "between them"),
+    (check_separator, Parts(FOR_BLUE, "half"), "one number", "right"),
+    (check_separator, Parts(FOR_BLUE, None), "threshold is still empty", "right"),
+    (check_separator, Parts(torch.zeros(3, 5, 5), 1), "larger than the picture, 4×4", "right"),
+    (check_separator, Parts(torch.zeros(1, 3, 3), 1), "[3, k, k]", "larger"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("check", "answer", "says", "not_says"), WRONG)
+def test_each_slip_has_its_sentence(check, answer, says, not_says):
+    assert_wrong(check, answer, says, not_says)
+
+
+def test_every_check_is_tried_with_wrong_answers():
+    assert_five_wrong_answers_each(start, WRONG)
+
+
+NOT_YET = [
+    (checks.check_sizes, None, "five numbers"),
+    (checks.check_sizes, [None] * 5, "five numbers"),
+    (checks.check_pooling, Parts(None, None), "2 rows of 2"),
+    (checks.check_horizontal_edges, None, "3×3"),
+    (checks.check_cost, Parts(None, None), "parameters and macs"),
+    (checks.check_receptive_field, None, "sees"),
+    (checks.check_conv2d, None, "my_conv2d"),
+    (checks.check_conv2d, lambda *anything: None, "returns nothing yet"),
+    (check_separator, Parts(None, None), "threshold"),
+]
+
+
+@pytest.mark.parametrize(("check", "answer", "says"), NOT_YET)
+def test_what_is_not_attempted_is_not_wrong(check, answer, says):
+    verdict = judge(check, answer)
+    assert verdict.passed is None and says in verdict.text
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE, ids=str)
+def test_nonsense_is_wrong_and_raises_nothing(nonsense):
+    for check, answer, _ in NOT_YET:
+        parts = len(answer) if isinstance(answer, Parts) else 1
+        verdict = judge(check, Parts(*[nonsense] * parts))
+        assert verdict.passed is False and repr(verdict), verdict
 
 
 def test_the_exercise_shows_the_map_that_is_checked():
     assert start.TO_POOL.tolist() == [[3, 1, 0, 2], [5, 7, 4, 2], [0, 8, 6, 6], [4, 0, 1, 3]]
+
+
+def test_the_swapped_sign_is_only_proposed_where_it_helps():
+    """Behind a ReLU a kernel and its opposite do not score the opposite."""
+    for kernel, threshold in ((FOR_GREEN, 0.4), (-FOR_BLUE, 0.4)):
+        text = checks.check_separator(kernel, threshold, BLUE, GREEN).text
+        swapped = [start.separator_scores(-kernel, images).mean() for images in (BLUE, GREEN)]
+        assert ("Swap the sign" in text) == bool(swapped[0] > swapped[1])

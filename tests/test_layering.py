@@ -20,7 +20,7 @@ FLOORS = (
         "networks": "",
         "see": "colours svg probes plots tables diagrams curve panels stepper explorers",
     },
-    {"checks": "common", "__main__": ""},
+    {"checks": "common trying comparing", "__main__": ""},
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

@@ -1,118 +1,38 @@
 """Checks for the exercises: each says whether an answer is right, and if not, what went wrong.
 
 An exercise cell ends with a check, and the notebook shows the `Verdict` that it returns. An answer
-that is still None is "not attempted yet", and no check ever stops a notebook. One file a lesson.
+that is still None is "not attempted yet", and no check ever stops a notebook. One file a lesson;
+`common`, `trying` and `comparing` are what they share.
 """
 
+# ruff: noqa: I001
+# fmt: off
 from .alexnet import (
-    check_colour_shift,
-    check_dropout_place,
-    check_grouped_parameters,
-    check_half_width,
-    check_lrn,
+    check_colour_shift, check_dropout_place, check_grouped_parameters, check_half_width, check_lrn,
     check_sizes_at_96,
 )
-from .common import Verdict, check_same_function
+from .common import Verdict
 from .compare import (
-    Leaderboard,
-    check_budget,
-    check_cost_at_224,
-    check_ensemble,
-    check_head_shares,
-    check_minutes,
-    check_more_than_chance,
-    check_standard_error,
-    enter,
-    leaderboard,
+    Leaderboard, check_budget, check_cost_at_224, check_ensemble, check_head_shares, check_minutes,
+    check_more_than_chance, check_standard_error, enter, leaderboard,
 )
+from .comparing import check_same_function
 from .googlenet import (
-    check_aux_head,
-    check_first_loss,
-    check_module_weights,
-    check_naive_5a,
-    check_rows,
+    check_aux_head, check_first_loss, check_module_weights, check_naive_5a, check_rows,
     check_smallest,
 )
 from .lenet5 import (
-    check_c1_parameters,
-    check_c3_parameters,
-    check_fits_mnist,
-    check_floor,
-    check_predict,
+    check_c1_parameters, check_c3_parameters, check_fits_mnist, check_floor, check_predict,
 )
 from .resnet import (
-    check_bottleneck,
-    check_option_a,
-    check_projection_cost,
-    check_quiet_start,
-    check_repaired,
+    check_bottleneck, check_option_a, check_projection_cost, check_quiet_start, check_repaired,
     check_weight_layers,
 )
 from .start import (
-    check_conv2d,
-    check_cost,
-    check_horizontal_edges,
-    check_pooling,
-    check_receptive_field,
-    check_separator,
-    check_sizes,
+    check_conv2d, check_cost, check_horizontal_edges, check_pooling, check_receptive_field,
+    check_separator, check_sizes,
 )
 from .vgg import (
-    check_column_e,
-    check_fc6_weights,
-    check_global_pooling,
-    check_he_std,
-    check_stack_weights,
+    check_column_e, check_fc6_weights, check_global_pooling, check_he_std, check_stack_weights,
     check_where_it_dies,
 )
-
-__all__ = [
-    "Leaderboard",
-    "Verdict",
-    "check_aux_head",
-    "check_bottleneck",
-    "check_budget",
-    "check_c1_parameters",
-    "check_c3_parameters",
-    "check_colour_shift",
-    "check_column_e",
-    "check_conv2d",
-    "check_cost",
-    "check_cost_at_224",
-    "check_dropout_place",
-    "check_ensemble",
-    "check_fc6_weights",
-    "check_first_loss",
-    "check_fits_mnist",
-    "check_floor",
-    "check_global_pooling",
-    "check_grouped_parameters",
-    "check_half_width",
-    "check_he_std",
-    "check_head_shares",
-    "check_horizontal_edges",
-    "check_lrn",
-    "check_minutes",
-    "check_module_weights",
-    "check_more_than_chance",
-    "check_naive_5a",
-    "check_option_a",
-    "check_pooling",
-    "check_predict",
-    "check_projection_cost",
-    "check_quiet_start",
-    "check_receptive_field",
-    "check_repaired",
-    "check_rows",
-    "check_same_function",
-    "check_separator",
-    "check_sizes",
-    "check_sizes_at_96",
-    "check_smallest",
-    "check_stack_weights",
-    "check_standard_error",
-    "check_weight_layers",
-    "check_where_it_dies",
-    "enter",
-    "leaderboard",
-]

@@ -1,59 +1,34 @@
 """The checks of lesson 02."""
 
 from collections.abc import Callable
-from itertools import product
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cnn_lessons.checks.common import Verdict, number, value_of
-from cnn_lessons.shapes import Record, ShapeError, record
+from cnn_lessons.checks.common import Unfinished, Wrong, check, number, numbers, output_sizes
+from cnn_lessons.checks.comparing import bent, dropouts, network
+from cnn_lessons.checks.trying import call, tensor_of, tried
+from cnn_lessons.shapes import Record
 
 
-def check_sizes_at_96(answer: tuple[int, int, int] | None) -> Verdict:
+@check("Set sides to three numbers: conv1, pool1, pool2.")
+def check_sizes_at_96(answer: tuple[int, int, int]) -> str:
     """Lesson 02: the sides of conv1, pool1 and pool2 of AlexNet for pictures of 96x96."""
-    truth, names = (23, 11, 5), ("conv1", "pool1", "pool2")
-    todo = Verdict(None, "Set sides to three numbers: conv1, pool1, pool2.")
-    if answer is None:
-        return todo
-    given = list(answer) if isinstance(answer, (tuple, list)) else []
-    if len(given) != 3:
-        return Verdict(False, f"The answer is three numbers, such as (55, 27, 13); got {answer!r}.")
-    if all(value is None for value in given):
-        return todo
-    sides = [value_of(value) for value in given]
-    if None in sides:
-        return Verdict(False, f"All three are numbers; got {answer!r}.")
-    if any(side != int(side) for side in sides if side == side and abs(side) < 1e9):
-        return Verdict(False, "A map has whole rows: round down, 22.25 is 22. Then add 1.")
-    slips = {
-        (55, 27, 13): "Those are the sides for 224 pixels.",
-        (22, 10, 4): "The window has one place more than it has steps: add 1 at the end.",
-        (22, 10, 5): "conv1: (96 + 2·2 − 11) / 4 = 22.25, rounded down, and then 1 more.",
-        (22, 11, 5): "conv1: (96 + 2·2 − 11) / 4 = 22.25, rounded down, and then 1 more.",
-        (24, 12, 6): "Rounded up. The last window would lie over the edge: round down.",
-        (24, 11, 5): "conv1: 22.25 is rounded down, and then 1 is added.",
-        (23, 12, 6): "conv1 is right. The pools round down too: (23 − 3) / 2 + 1 = 11.",
-        (23, 11, 11): "conv2 keeps the size, but pool2 does not.",
-        (23, 23, 11): "pool1 has stride 2 as well.",
-    }
-    if tuple(sides) in slips:
-        return Verdict(False, slips[tuple(sides)])
-    for name, side, right in zip(names, sides, truth):
-        if side != right:
-            hint = (
-                " It pads by 2 on both sides."
-                if name == "conv1"
-                else " The window is 3, the step 2."
-            )
-            return Verdict(False, f"{name} is not {side:g}.{hint}")
-    return Verdict(True, "22.25 is 22, and 1 more: 23. Then (23 − 3)/2 + 1 = 11, and 5.")
+    names = ("conv1", "pool1", "pool2")
+    conv1, pool1, pool2 = numbers(answer, names)
+    if (conv1, pool1, pool2) == (55, 27, 13):
+        raise Wrong("Those are the sides for 224 pixels.")
+    settings = ((96, 11, 4, 2), (conv1, 3, 2, 0), (pool1, 3, 2, 0))
+    output_sizes((conv1, pool1, pool2), settings, names)
+    return "22.25 is 22, and 1 more: 23. Then (23 − 3)/2 + 1 = 11, and 5."
 
 
-def check_grouped_parameters(answer: int | None) -> Verdict:
+@check("Set conv2_parameters to a number.")
+def check_grouped_parameters(answer: int) -> str:
     """Lesson 02: the parameters of AlexNet's conv2, 96 to 256 maps, 5x5, in two groups."""
-    slips = {
+    outcomes = {
+        307_456: "256 kernels × (5·5·48 weights + 1 bias) = 307,456.",
         614_656: "That is one group. With two, each kernel reads 48 of the 96 maps.",
         614_400: "That is one group, without the biases.",
         307_200: "The weights are right. Each of the 256 kernels also has one bias.",
@@ -62,15 +37,19 @@ def check_grouped_parameters(answer: int | None) -> Verdict:
         153_728: "That is one GPU's half: 128 kernels. There are two halves.",
         153_600: "That is one GPU's half, without biases. There are two halves.",
         110_848: "The kernel of conv2 is 5×5.",
-        223_948_800: "Those are the MACs: each weight is used at 27·27 places. Count it once.",
+        6_656: "A kernel has 5·5 weights for each map that it reads, and it reads 48.",
+        307_200
+        * 27
+        * 27: "Those are the MACs: each weight is used at 27·27 places. Count it once.",
     }
-    right = "256 kernels × (5·5·48 weights + 1 bias) = 307,456."
-    return number(answer, 307_456, slips, right, "Set conv2_parameters to a number.")
+    return number(answer, outcomes)
 
 
-def check_half_width(answer: int | None) -> Verdict:
+@check("Set parameters to a number.")
+def check_half_width(answer: int) -> str:
     """Lesson 02: the parameters of AlexNetCIFAR with 1024 units in fc6 and fc7 for 2048."""
-    slips = {
+    outcomes = {
+        3_989_802: "2048·1024 + 1024, 1024·1024 + 1024, 1024·10 + 10, and 831,776 as before.",
         9_244_970: "That is the network as it is.",
         4_622_485: "Half of all. The convolutions stay, and fc7 shrinks by more than half.",
         2_941_226: "fc6 still reads 128·4·4 = 2048 numbers: only its outputs are halved.",
@@ -81,116 +60,123 @@ def check_half_width(answer: int | None) -> Verdict:
         3_158_026: "Those are fc6, fc7 and fc8. Add what stands before them.",
         5_255_168: "That is what is saved.",
     }
-    right = "2048·1024 + 1024, 1024·1024 + 1024, 1024·10 + 10, and 831,776 as before: 3,989,802."
-    todo = "Set parameters to a number."
-    return number(answer, 3_989_802, slips, right, todo, "Add up fc6, fc7, fc8 and the rest.")
+    return number(answer, outcomes, "Add up fc6, fc7, fc8 and the rest.")
 
 
-def check_lrn(function: Callable | None) -> Verdict:
-    """Lesson 02: `function(maps)` is the paper's LRN: n = 5, k = 2, alpha = 1e-4, beta = 0.75.
-
-    Maps are (N, C, H, W). The inputs are large, so that the alpha matters.
-    """
-    if function is None:
-        return Verdict(None, "Write my_lrn(maps) and pass it to the check.")
-    draw = torch.Generator().manual_seed(0)
-    for shape in ((2, 8, 4, 3), (1, 3, 2, 2)):
-        maps = 200 * torch.randn(shape, generator=draw)
-        truth = _lrn(maps, 1e-4)
-        try:
-            mine = function(maps.clone())
-        except Exception as error:
-            hint = ""
-            if shape[1] < 5:
-                hint = " There are three maps here: a neighbourhood may have fewer than five."
-            return Verdict(False, f"It failed: {type(error).__name__}: {error}.{hint}")
-        if mine is None:
-            return Verdict(None, "Your function returns nothing yet.")
-        if not isinstance(mine, Tensor):
-            return Verdict(False, f"It must return a tensor; got {type(mine).__name__}.")
-        if mine.shape != truth.shape:
-            return Verdict(False, f"It gives {list(mine.shape)} for maps of {list(truth.shape)}.")
-        hint = _lrn_hint(mine, maps, truth)
-        if hint:
-            return Verdict(False, hint)
-    return Verdict(True, "The same numbers as nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2).")
-
-
-def _lrn(maps: Tensor, alpha: float, k: float = 2.0, beta: float = 0.75, n: int = 5) -> Tensor:
+def _lrn(maps: Tensor, alpha: float = 1e-4, k: float = 2, beta: float = 0.75, n: int = 5) -> Tensor:
     """torch divides alpha by n, the paper does not."""
     return F.local_response_norm(maps, n, alpha * n, beta, k)
 
 
-def _lrn_hint(mine: Tensor, maps: Tensor, truth: Tensor) -> str:
-    """What is wrong with the numbers, in a sentence, or nothing."""
-    if torch.allclose(mine, truth, rtol=1e-3, atol=1e-4):
-        return ""
-    plain = F.avg_pool3d(maps[:, None], (5, 1, 1), 1, (2, 0, 0))[:, 0] * 5
-    across = F.avg_pool2d(maps.square(), (1, 5), 1, (0, 2)) * 5
-    around = F.avg_pool2d(maps.square(), 5, 1, 2) * 25
-    slips = {
-        "That divides alpha by 5, as torch does. The paper adds up, it takes no mean.": _lrn(
-            maps, 1e-4 / 5
-        ),
-        "That is alpha times 5. In the formula it is 1e-4; only torch wants it larger.": _lrn(
-            maps, 5e-4
-        ),
-        "The k is missing: 2 + alpha · sum.": _lrn(maps, 1e-4, k=0.0),
-        "You took 1 for k. The paper has 2.": _lrn(maps, 1e-4, k=1.0),
-        "The power is missing: divide by ( ... ) ** 0.75.": _lrn(maps, 1e-4, beta=1.0),
-        "The power is 0.75, not 0.5.": _lrn(maps, 1e-4, beta=0.5),
-        "You return the divisor. Divide the maps by it.": maps / truth,
-        "Multiplied. The maps are divided by the power.": maps * maps / truth,
-        "The sum is over three maps. Two on each side make five.": _lrn(maps, 1e-4, n=3),
-        "The numbers are not squared before they are added up.": maps
-        / (2 + 1e-4 * plain) ** 0.75,
-        "The sum runs over the neighbours in a row. It must run over maps, at one place.": maps
-        / (2 + 1e-4 * across) ** 0.75,
-        "The sum runs over a square of the map. It must run over maps, at one place.": maps
-        / (2 + 1e-4 * around) ** 0.75,
-        "The sum runs over all maps. Take two on each side.": maps
-        / (2 + 1e-4 * maps.square().sum(dim=1, keepdim=True)) ** 0.75,
-        "At the first and last maps the neighbours are cut off, not taken from the other end.": maps
-        / (2 + 1e-4 * sum(maps.square().roll(k, 1) for k in range(-2, 3))) ** 0.75,
-    }  # fmt: skip
-    for hint, wrong in slips.items():
-        if torch.allclose(mine, wrong, rtol=1e-3, atol=1e-4):
-            return hint
-    where = ((mine - truth).abs() > 1e-4 + 1e-3 * truth.abs()).nonzero()[0].tolist()
-    got, wanted = (float(values[tuple(where)]) for values in (mine, truth))
-    return f"The shape is right, but at {where} it has {got:.3f} in place of {wanted:.3f}."
+def _by(maps: Tensor, total: Tensor) -> Tensor:
+    """The paper's formula with another sum in it."""
+    return maps / (2 + 1e-4 * total) ** 0.75
 
 
-def check_dropout_place(model: nn.Module | None) -> Verdict:
+def _sum(numbers: Tensor) -> Tensor:
+    """For each map the sum over itself and two on each side."""
+    padded = F.pad(numbers, (0, 0, 0, 0, 2, 2))
+    return sum(padded[:, k : k + numbers.shape[1]] for k in range(5))
+
+
+def _sliced(maps: Tensor, low: Callable[[int], int], high: Callable[[int], int]) -> Tensor:
+    """What comes of a loop in which map i adds up the squares of the slice from low to high."""
+    squares = maps.square()
+    totals = [squares[:, low(i) : high(i)].sum(dim=1) for i in range(maps.shape[1])]
+    return _by(maps, torch.stack(totals, dim=1))
+
+
+def _in_place(maps: Tensor) -> Tensor:
+    """What comes of writing into the maps that are still to be read."""
+    maps = maps.clone()
+    for i in range(maps.shape[1]):
+        total = maps[:, max(0, i - 2) : i + 3].square().sum(dim=1)
+        maps[:, i] = _by(maps[:, i], total)
+    return maps
+
+
+# fmt: off
+LRN_SLIPS = {
+    "That divides alpha by 5, as torch does. The paper adds up, it takes no mean.":
+        lambda m: _lrn(m, 1e-4 / 5),
+    "That is alpha times 5. In the formula it is 1e-4; only torch wants it larger.":
+        lambda m: _lrn(m, 5e-4),
+    "The k is missing: 2 + alpha · sum.": lambda m: _lrn(m, k=0),
+    "You took 1 for k. The paper has 2.": lambda m: _lrn(m, k=1),
+    "The power is missing: divide by ( ... ) ** 0.75.": lambda m: _lrn(m, beta=1),
+    "The power is 0.75, not 0.5.": lambda m: _lrn(m, beta=0.5),
+    "You return the divisor. Divide the maps by it.": lambda m: m / _lrn(m),
+    "Multiplied. The maps are divided by the power.": lambda m: m * m / _lrn(m),
+    "The sum is over three maps. Two on each side make five.": lambda m: _lrn(m, n=3),
+    "Five on each side are too many: n = 5 counts all of them, two on each side.":
+        lambda m: _sliced(m, lambda i: max(0, i - 5), lambda i: i + 6),
+    "The sum stops one map early: range and slices leave their end out, so go to i + 3.":
+        lambda m: _sliced(m, lambda i: max(0, i - 2), lambda i: i + 2),
+    "The last map is left out: range and slices leave their end out, so min(channels, i + 3).":
+        lambda m: _sliced(m, lambda i: max(0, i - 2), lambda i: min(m.shape[1] - 1, i + 2)),
+    "At the first maps i − 2 is below 0, which counts from the end: take max(0, i − 2).":
+        lambda m: _sliced(m, lambda i: i - 2, lambda i: i + 3),
+    "i − 2 may be below 0, which counts from the end, and a slice leaves out its end: i + 3.":
+        lambda m: _sliced(m, lambda i: i - 2, lambda i: i + 2),
+    "All five are the map and those before it. Take two before and two behind.":
+        lambda m: _sliced(m, lambda i: max(0, i - 4), lambda i: i + 1),
+    "All five are the map and those behind it. Take two before and two behind.":
+        lambda m: _sliced(m, lambda i: i, lambda i: i + 5),
+    "Later maps add up what you have already changed. Write into a new tensor.": _in_place,
+    "The map's own square belongs to the sum, too.":
+        lambda m: _by(m, _sum(m.square()) - m.square()),
+    "The numbers are not squared before they are added up.":
+        lambda m: _by(m, _sum(m)),
+    "You square the sum. Square each number first, then add up.": lambda m: _by(m, _sum(m) ** 2),
+    "The sum runs over the neighbours in a row. It must run over maps, at one place.":
+        lambda m: _by(m, F.avg_pool2d(m.square(), (1, 5), 1, (0, 2)) * 5),
+    "The sum runs over a square of the map. It must run over maps, at one place.":
+        lambda m: _by(m, F.avg_pool2d(m.square(), 5, 1, 2) * 25),
+    "The sum runs over all maps. Take two on each side.":
+        lambda m: _by(m, m.square().sum(dim=1, keepdim=True)),
+    "At the first and last maps the neighbours are cut off, not taken from the other end.":
+        lambda m: _by(m, sum(m.square().roll(k, 1) for k in range(-2, 3))),
+}
+# fmt: on
+
+
+@check("Write my_lrn(maps) and pass it to the check.")
+def check_lrn(function: Callable) -> str:
+    """Lesson 02: `function(maps)` is the paper's LRN: n = 5, k = 2, alpha = 1e-4, beta = 0.75.
+
+    Maps are (N, C, H, W). The inputs are large, so that the alpha matters.
+    """
+    cases = [(200 * torch.randn(shape),) for shape in ((2, 8, 5, 6), (1, 3, 6, 5))]
+    itself = "Write it without torch's own LRN (which, by the way, divides alpha by n)."
+    few = "Of three maps none has five around it: a neighbourhood may have fewer."
+    failures = dict.fromkeys(("out of range", "out of bounds", "must match"), few)
+    without = {"local_response_norm": itself}
+    note = tried(function, cases, _lrn, LRN_SLIPS, without=without, failures=failures)
+    return f"The same numbers as nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2).{note}"
+
+
+@check("Build the classifier, an nn.Sequential, and call it classifier.")
+def check_dropout_place(model: nn.Module) -> str:
     """Lesson 02: the classifier for 128 maps of 6x6, with dropout where the paper has it."""
-    if model is None:
-        return Verdict(None, "Build the classifier, an nn.Sequential, and call it classifier.")
-    if not isinstance(model, nn.Module):
-        return Verdict(False, f"classifier must be a network (nn.Module); got {model!r}.")
-    try:
-        rows = record(model, (128, 6, 6))
-    except (ShapeError, ValueError) as error:
-        return Verdict(False, f"It does not run on 128 maps of 6×6.\n{error}")
-    linear = [k for k, row in enumerate(rows) if row.kind == "Linear"]
+    rows = network(model, "classifier", (128, 6, 6), classes=1000)
+    linear = [k for k, row in enumerate(rows) if row.weights]
     widths = [rows[k].output[1] for k in linear]
     if widths != [2048, 2048, 1000]:
-        return Verdict(False, f"The linear layers must have 2048, 2048, 1000 units; got {widths}.")
-    hint = _dropout_hint(rows, linear)
-    rates = {module.p for module in model.modules() if isinstance(module, nn.Dropout)}
-    if not hint and rates != {0.5}:
-        hint = f"The paper drops half of the units; here the shares are {sorted(rates)}."
-    if hint:
-        return Verdict(False, hint)
-    return Verdict(True, "The outputs of fc6 and fc7 are dropped: the paper's place.")
+        raise Wrong(f"The linear layers must have 2048, 2048, 1000 units; got {widths}.")
+    if hint := _dropout_hint(rows, *linear):
+        raise Wrong(hint)
+    shares = sorted(set(dropouts(model, (128, 6, 6))))
+    if shares != [0.5]:
+        raise Wrong(f"The paper drops half of the units; here the shares are {shares}.")
+    return "The outputs of fc6 and fc7 are dropped: the paper's place."
 
 
-def _dropout_hint(rows: Record, linear: list[int]) -> str:
+def _dropout_hint(rows: Record, fc6: int, fc7: int, fc8: int) -> str:
     """Where a dropout stands that should not, or is missing, in a sentence, or nothing."""
     kinds = [row.kind.lower() for row in rows]
     where = [k for k, kind in enumerate(kinds) if "dropout" in kind]
-    fc6, fc7, fc8 = linear
-    if any("dropout1d" in kinds[k] or "dropout2d" in kinds[k] for k in where):
-        return "Dropout2d drops whole maps. For units, take nn.Dropout."
+    if any(kinds[k] != "dropout" for k in where):
+        return "Dropout2d and the like drop whole maps, or otherwise. For units, take nn.Dropout."
     if not where:
         return "There is no dropout."
     if any(k < fc6 for k in where):
@@ -200,70 +186,79 @@ def _dropout_hint(rows: Record, linear: list[int]) -> str:
     if any(k > fc8 for k in where):
         return "There is a dropout after fc8: it would drop the answers."
     for name, first, last in (("fc6", fc6, fc7), ("fc7", fc7, fc8)):
-        here = [k for k in where if first < k < last]
-        if len(here) != 1:
+        if len(here := [k for k in where if first < k < last]) != 1:
             return f"After {name} there are {len(here)} dropouts; there must be one."
-        if "relu" not in kinds[first:last]:
+        if not bent(rows, first, last):
             return f"The ReLU after {name} is missing."
     return ""
 
 
-def check_colour_shift(function: Callable | None) -> Verdict:
+@check("Write colour_shift(images, alphas) and pass it to the check.")
+def check_colour_shift(function: Callable) -> str:
     """Lesson 02: `function(images, alphas)` adds the paper's colour noise of section 4.1.
 
     Images are (N, 3, H, W), float; alphas (N, 3), a number for each picture and axis. The signs and
     the order of the axes are free, for the directions have none of their own.
     """
-    if function is None:
-        return Verdict(None, "Write colour_shift(images, alphas) and pass it to the check.")
-    draw = torch.Generator().manual_seed(0)
     mixing = torch.tensor([[1.0, 0.2, 0.1], [0.9, 0.3, -0.2], [0.8, -0.4, 0.2]])
-    images = torch.einsum("ij,njhw->nihw", mixing, torch.randn(6, 3, 8, 8, generator=draw))
-    alphas = 0.5 * torch.randn(6, 3, generator=draw)
-    try:
-        mine = function(images.clone(), alphas.clone())
-    except Exception as error:
-        return Verdict(False, f"It failed: {type(error).__name__}: {error}.")
-    if mine is None:
-        return Verdict(None, "Your function returns nothing yet.")
-    if not isinstance(mine, Tensor) or mine.shape != images.shape:
-        got = list(mine.shape) if isinstance(mine, Tensor) else type(mine).__name__
-        return Verdict(False, f"It must return pictures of {list(images.shape)}; got {got}.")
-    shift = mine - images
-    if torch.allclose(shift, alphas.new_zeros(())):
-        return Verdict(False, "The pictures are as they were. Add the shift to them.")
+    images = torch.einsum("ij,njhw->nihw", mixing, torch.randn(6, 3, 8, 5)) + mixing[:, :1, None]
+    alphas = 0.5 * torch.randn(6, 3)
+    axes = "Give the colours [N, 3] two axes more, for height and width: [:, :, None, None]."
+    answer = call(function, images, alphas, failures={"must match": axes})
+    if answer is None:
+        raise Unfinished("Your function returns nothing yet.")
+    mine = tensor_of(answer)
+    if mine.shape != images.shape:
+        raise Wrong(f"It must return pictures of {[*images.shape]}; got {[*mine.shape]}.")
+    shift = mine.float() - images
+    if not shift.any():
+        raise Wrong("The pictures are as they were. Add the shift to them.")
     if float((shift - shift.mean(dim=(2, 3), keepdim=True)).abs().max()) > 1e-4:
-        return Verdict(False, "The shift differs within a picture. It is one colour for all of it.")
-    return _judge_shift(shift[:, :, 0, 0], images, alphas)
+        alone = float(mine.std(dim=(2, 3)).max()) < 1e-4
+        hint = " You return the shift alone: add it to the pictures." if alone else ""
+        raise Wrong(f"The shift differs within a picture. It is one colour for all of it.{hint}")
+    _judge_shift(shift[:, :, 0, 0], images, alphas)
+    return "Along the axes of the colours, as far as the paper says."
 
 
-def _judge_shift(shift: Tensor, images: Tensor, alphas: Tensor) -> Verdict:
-    """Compare the colours (N, 3) that were added with those of the paper, for all signs."""
-    pixels = images.movedim(1, 0).flatten(1)
-    values, axes = torch.linalg.eigh(torch.cov(pixels))
+def _judge_shift(shift: Tensor, images: Tensor, alphas: Tensor) -> None:
+    """Raise Wrong unless the colours (N, 3) that were added are those of the paper."""
+    eigh, pixels = torch.linalg.eigh, images.movedim(1, 0).flatten(1)
+    values, axes = eigh(torch.cov(pixels))
+    count = pixels.shape[1]
+    if _is_along(shift, alphas, values, axes):
+        return
+    if torch.allclose(shift, shift[:1].expand_as(shift), atol=1e-5):
+        raise Wrong("All pictures get the same shift. Each has alphas of its own.")
+    slips = {
+        "You took the roots. The paper multiplies by the eigenvalues.": (values.sqrt(), axes),
+        "The eigenvalues are missing: alpha times lambda for each axis.": (values**0, axes),
+        "Divide by the number of pixels: the covariance is a mean.": (values * count, axes),
+        "The eigenvectors are the columns of eigh's matrix, not its rows.": (values, axes.T),
+        "reshape(3, -1) mixes the colours: images.movedim(1, 0) first, then flatten(1).": eigh(
+            torch.cov(images.reshape(3, -1))
+        ),
+        "reshape(-1, 3) mixes the colours: images.movedim(1, 0) first, then flatten(1).": eigh(
+            torch.cov(images.reshape(-1, 3).T)
+        ),
+        "Subtract the mean colour first, as torch.cov does: it is how the colours vary.": eigh(
+            pixels @ pixels.T / count
+        ),
+    }
+    hints = [hint for hint, lengths in slips.items() if _is_along(shift, alphas, *lengths)]
+    each = [eigh(torch.cov(image.flatten(1))) for image in images]
+    if all(_is_along(shift[k, None], alphas[k, None], *each[k]) for k in range(len(images))):
+        hints.append("The covariance is that of the pixels of all pictures, not of each one.")
+    another = "One colour a picture, but another one. It is the eigenvectors times alpha · lambda."
+    raise Wrong((hints or [another])[0])
 
-    def is_like(lengths: Tensor, axes: Tensor = axes) -> bool:
-        options = product(((0, 1, 2), (2, 1, 0)), product((1, -1), repeat=3))
-        return any(
-            torch.allclose(
-                shift, (alphas[:, list(order)] * lengths * torch.tensor(signs)) @ axes.T,
-                rtol=0.02, atol=1e-3,
-            )
-            for order, signs in options
-        )  # fmt: skip
 
-    if is_like(values):
-        return Verdict(True, "Along the axes of the colours, as far as the paper says.")
-    if len(shift) > 1 and torch.allclose(shift, shift[:1].expand_as(shift), atol=1e-5):
-        return Verdict(False, "All pictures get the same shift. Each has alphas of its own.")
-    if is_like(values.sqrt()):
-        return Verdict(False, "You took the square roots. The paper multiplies by the eigenvalues.")
-    if is_like(torch.ones(3)):
-        return Verdict(False, "The eigenvalues are missing: alpha times lambda for each axis.")
-    if is_like(values * pixels.shape[1]) or is_like(values * (pixels.shape[1] - 1)):
-        return Verdict(False, "Divide by the number of pixels: the covariance is a mean.")
-    if is_like(values, axes.T):
-        return Verdict(False, "The eigenvectors are the columns of eigh's matrix, not its rows.")
-    return Verdict(
-        False, "One colour a picture, but another one. It is the eigenvectors times alpha · lambda."
-    )
+def _is_along(shift: Tensor, alphas: Tensor, values: Tensor, axes: Tensor) -> bool:
+    """Whether a shift is alpha times value along each axis, for any signs and order of the axes."""
+    found = shift @ axes
+    for ordered in (alphas, alphas.flip(1)):
+        wanted = ordered * values
+        signs = (found * wanted).sum(dim=0).sign()
+        if torch.allclose(found, wanted * signs, rtol=0.02, atol=1e-3):
+            return True
+    return False

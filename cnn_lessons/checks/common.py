@@ -1,14 +1,27 @@
-"""What all checks share: the verdict, comparing a number, comparing two networks."""
+"""What all checks share: the verdict, and how a number is looked at.
 
+A check is a function with the decorator `check`. It returns praise for a right answer, and raises
+`Wrong` for any other, with a sentence that says which step went wrong.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from functools import wraps
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cnn_lessons.table import printable
 
-# The kinds of a softmax, as a module or as a function, in a record and in lower case.
-SOFTMAX = {"softmax", "log_softmax", "logsoftmax"}
+
+class Wrong(Exception):
+    """The sentence for a wrong answer."""
+
+
+class Unfinished(Exception):
+    """The sentence for an answer that is not there yet."""
 
 
 @dataclass(frozen=True)
@@ -23,65 +36,150 @@ class Verdict:
         return printable(f"{sign} {self.text}")
 
 
+def check(todo: str, answers: int = 1) -> Callable[[Callable[..., str]], Callable[..., Verdict]]:
+    """Make a check that gives a `Verdict` and never raises, of a function that judges.
+
+    Its first arguments, as many as `answers`, are the learner's. While all of them are None, or
+    lists of None, the verdict is "not attempted yet" with the words of `todo`.
+    """
+
+    def decorate(judge: Callable[..., str]) -> Callable[..., Verdict]:
+        signature = inspect.signature(judge)
+
+        @wraps(judge)
+        def judged(*given, **named) -> Verdict:
+            own = [*signature.bind(*given, **named).arguments.items()][:answers]
+            empty = [name for name, answer in own if _is_empty(answer)]
+            if len(empty) == len(own):
+                return Verdict(None, todo)
+            if empty:
+                return Verdict(False, f"{empty[0]} is still empty.")
+            try:
+                with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+                    torch.default_generator.manual_seed(0)
+                    return Verdict(True, judge(*given, **named))
+            except Wrong as wrong:
+                return Verdict(False, str(wrong))
+            except Unfinished as unfinished:
+                return Verdict(None, str(unfinished))
+            except Exception as error:
+                return Verdict(False, f"It cannot be checked: {type(error).__name__}: {error}")
+
+        return judged
+
+    return decorate
+
+
+def _is_empty(answer: object) -> bool:
+    listed = isinstance(answer, (list, tuple)) and len(answer) > 0
+    return answer is None or (listed and all(each is None for each in answer))
+
+
+# --- numbers ------------------------------------------------------------------------------------
+
+
 def value_of(answer: object) -> float | None:
-    """The answer as a plain number, also from a tensor or an array of one number."""
+    """The answer as a plain number, also from a tensor or an array of one number, else None."""
     try:
-        return float(answer)
-    except (TypeError, ValueError, RuntimeError):
+        value = answer.item() if hasattr(answer, "item") else answer
+        return None if isinstance(value, (str, bytes, bool)) else float(value)
+    except Exception:
         return None
 
 
-def number(
-    answer: object,
-    truth: float,
-    slips: dict[float, str],
-    right: str,
-    todo: str,
-    wrong: str = "",
-    tolerance: float = 0.0,
-) -> Verdict:
-    """Compare one number; `slips` explains wrong answers that are often given, `wrong` all others.
+def shown(value: object) -> str:
+    """A number as people write it, 1,887,440 or 0.2722; anything else in at most 60 signs."""
+    number = value_of(value)
+    if number is None:
+        text = " ".join(repr(value).split())
+        return text if len(text) <= 60 else f"{text[:59]}…"
+    if number - number != 0:  # infinite, or not a number
+        return str(number)
+    if number == int(number):
+        return f"{int(number):,}"
+    return f"{number:,.2f}" if abs(number) >= 100 else f"{Decimal(f'{number:.4g}'):f}"
 
-    Without a tolerance the numbers must be equal.
-    """
-    if answer is None:
-        return Verdict(None, todo)
-    value = value_of(answer)
+
+def near(value: float, other: float) -> bool:
+    """Equal for whole numbers; within 1 % for others, so that a rounded answer is right."""
+    return value == other or (other % 1 != 0 and abs(value - other) <= 0.01 * abs(other))
+
+
+def number(answer: object, outcomes: Mapping[float, str], wrong: str = "", name: str = "") -> str:
+    """What `outcomes` says of the number; Wrong unless it is the first of them, the right one."""
+    before, value = f"{name}: " if name else "", value_of(answer)
     if value is None:
-        return Verdict(False, f"The answer is one number; got {answer!r}.")
+        raise Wrong(before + _no_number(answer))
+    truth = next(iter(outcomes))
+    hints = [hint for outcome, hint in outcomes.items() if near(value, outcome)]
+    if near(value, truth):
+        return hints[0]
+    if value in {*(float(f"{truth:.{digits}g}") for digits in range(1, 7)), round(truth, 2)}:
+        exact = "the exact number" if truth % 1 == 0 else "a digit or two more"
+        hints.append(f"Rounded it is that: give {exact}.")
+    raise Wrong(before + (hints or [wrong or f"{shown(value)} is not it."])[0])
 
-    def is_it(number: float) -> bool:
-        return value == number or abs(value - number) < tolerance
 
-    if is_it(truth):
-        return Verdict(True, right)
-    hints = [hint for slip, hint in slips.items() if is_it(slip)]
-    return Verdict(False, (hints or [wrong or f"{value:,g} is not it."])[0])
+def _no_number(answer: object) -> str:
+    if isinstance(answer, str):
+        return "The answer is one number; that is text. Leave the quotes away."
+    if isinstance(answer, bool) or (isinstance(answer, Tensor) and answer.dtype == torch.bool):
+        return "The answer is one number, not a yes or no."
+    if isinstance(answer, tuple) and all(type(part) is int for part in answer):
+        return f"The answer is one number; a comma makes {len(answer)} of it: write 1516 or 1_516."
+    if callable(answer):
+        return "The answer is one number; that is a function. Call it, with its arguments."
+    return f"The answer is one number; got {shown(answer)}."
 
 
-def check_same_function(mine: nn.Module, reference: nn.Module, images: Tensor) -> Verdict:
-    """Copy the reference's weights into `mine`, in order, and compare what both give for `images`.
+def numbers(answer: object, names: Sequence[str]) -> list[float]:
+    """The answer as so many numbers, from a list, a tensor or an array, or Wrong."""
+    what = f"The answer is {len(names)} numbers, {', '.join(names)}"
+    if isinstance(answer, (str, set, Mapping)) or not isinstance(answer, Iterable):
+        raise Wrong(f"{what}; got {shown(answer)}.")
+    given = list(answer)
+    if len(given) != len(names):
+        raise Wrong(f"{what}; got {len(given)}: {shown(answer)}.")
+    for name, each in zip(names, given):
+        if each is None:
+            raise Wrong(f"{name} is still empty.")
+        if value_of(each) is None:
+            raise Wrong(f"{name}: {_no_number(each)}")
+    return [value_of(each) for each in given]
 
-    This is how a network typed in a notebook is proved to be the one in the package. `images` must
-    fit both networks. The weights of `mine` are replaced.
-    """
-    own, theirs = list(mine.state_dict().items()), list(reference.state_dict().items())
-    if len(own) != len(theirs):
-        return Verdict(False, f"Yours has {len(own)} weight tensors, the reference {len(theirs)}.")
-    for (name, weight), (other, expected) in zip(own, theirs):
-        if weight.shape != expected.shape:
-            return Verdict(
-                False,
-                f"{name} is {list(weight.shape)}, but {other} is {list(expected.shape)}.",
-            )
-    mine.load_state_dict(dict(zip((name for name, _ in own), (weight for _, weight in theirs))))
-    try:
-        with torch.no_grad():
-            difference = (mine.eval()(images) - reference.eval()(images)).abs().max().item()
-    except Exception as error:
-        return Verdict(False, f"Your network failed: {type(error).__name__}: {error}")
-    if difference > 1e-5:
-        return Verdict(
-            False, f"Same weights, other outputs (by up to {difference:.2g}): compare steps."
-        )
-    return Verdict(True, f"Same weights, same outputs, for {len(images)} pictures.")
+
+# What comes out of the formula of output sizes with a slip; n, k, s, p as the lessons call them.
+# fmt: off
+SIZE_SLIPS = {
+    "The formula ends with + 1: count the first place of the window too.":
+        lambda n, k, s, p: (n + 2 * p - k) // s,
+    "The padding is on both sides of the picture: add it twice.":
+        lambda n, k, s, p: (n + p - k) // s + 1,
+    "You left out the padding.": lambda n, k, s, p: (n - k) // s + 1,
+    "You left out the stride: divide by it.": lambda n, k, s, p: n + 2 * p - k + 1,
+    "Round down: a window that does not fit whole is not taken.":
+        lambda n, k, s, p: -((k - n - 2 * p) // s) + 1,
+    "You left out the kernel: subtract it.": lambda n, k, s, p: (n + 2 * p) // s + 1,
+    "Add the 1 at the very end, after dividing by the stride.":
+        lambda n, k, s, p: (n + 2 * p - k + 1) // s,
+    "That is what comes in. The window makes it smaller.": lambda n, k, s, p: n,
+}
+# fmt: on
+
+
+def output_sizes(values: Sequence[float], settings: Sequence[tuple], names: Sequence[str]) -> None:
+    """Raise Wrong unless each value is the size after its window, for settings (n, k, s, p)."""
+    for name, value, (n, k, s, p) in zip(names, values, settings):
+        if value == (n + 2 * p - k) // s + 1:
+            continue
+        where = f"{name}, with n={shown(n)}, k={k}, s={s}, p={p}"
+        if value % 1:  # also where it is infinite or not a number
+            raise Wrong(f"{where}: a number of pixels is whole. Round down.")
+        # Of several slips with this result the one that explains most of the other answers too.
+        hints = {
+            hint: sum(slip(*each) == v for each, v in zip(settings, values))
+            for hint, slip in SIZE_SLIPS.items()
+            if slip(n, k, s, p) == value
+        }
+        nothing = f"{shown(value)} is not it. Subtract, divide, round down, add 1."
+        raise Wrong(f"{where}: {max(hints, key=hints.get) if hints else nothing}")

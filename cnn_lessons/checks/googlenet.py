@@ -6,14 +6,18 @@ from math import log
 import torch
 from torch import nn
 
-from cnn_lessons.checks.common import SOFTMAX, Verdict, check_same_function, number
+from cnn_lessons.checks.common import Unfinished, Wrong, check, number, shown
+from cnn_lessons.checks.comparing import bent, dropouts, network, same_function
+from cnn_lessons.checks.trying import call
 from cnn_lessons.models.googlenet import ARTICLE_TABLE, TABLE_1, AuxiliaryHead
-from cnn_lessons.shapes import Row, ShapeError, record
+from cnn_lessons.shapes import Record
 
 
-def check_module_weights(answer: int | None) -> Verdict:
+@check("Set weights_3a to a number.")
+def check_module_weights(answer: int) -> str:
     """Lesson 04: the weights of module 3a, all six convolutions, without biases."""
-    slips = {
+    outcomes = {
+        163_328: "64·192 + 96·192 + 9·96·128 + 16·192 + 25·16·32 + 32·192 = 163,328.",
         163_696: "Those are the parameters. Leave out the 368 biases.",
         387_072: "That is the naive module: three convolutions over all 192 maps.",
         157_184: "The projection behind the pool is missing: 32·192.",
@@ -25,15 +29,17 @@ def check_module_weights(answer: int | None) -> Verdict:
         158_208: "The projection reads the 192 maps of the module's input: 32·192.",
         256 * 192: "That is one weight for each pair of an input map and an output map.",
     }
-    right = "64·192 + 96·192 + 9·96·128 + 16·192 + 25·16·32 + 32·192 = 163,328."
     wrong = "Six convolutions: kernel size² × maps that it reads × maps that it makes, added up."
-    return number(answer, 163_328, slips, right, "Set weights_3a to a number.", wrong)
+    return number(answer, outcomes, wrong)
 
 
-def check_first_loss(answer: float | None) -> Verdict:
+@check("Set first_loss to a number.")
+def check_first_loss(answer: float) -> str:
     """Lesson 04: the training loss of an untrained network with two heads and ten classes."""
     one = log(10)
-    slips = {
+    outcomes = {
+        1.6
+        * one: f"Each loss is about log(10) = 2.30, so 2.30 · (1 + 0.3 + 0.3) = {1.6 * one:.2f}.",
         one: "That is the main loss. The two heads have a loss each, with weight 0.3.",
         3 * one: "The losses of the heads are multiplied by 0.3 before they are added.",
         1.3 * one: "There are two heads.",
@@ -42,42 +48,39 @@ def check_first_loss(answer: float | None) -> Verdict:
         1.6: "log is the natural logarithm: log(10) is 2.30.",
         1.6 * log(1000): "That is for the 1000 classes of ImageNet. Here there are ten.",
     }
-    right = f"Each loss is about log(10) = 2.30, so 2.30 · (1 + 0.3 + 0.3) = {1.6 * one:.2f}."
     wrong = "A network that knows nothing gives each of ten classes 1/10: what is its loss?"
-    return number(answer, 1.6 * one, slips, right, "Set first_loss to a number.", wrong, 0.03)
+    return number(answer, outcomes, wrong)
 
 
-def check_rows(rows: Mapping[str, tuple[int, ...]] | None) -> Verdict:
+@check("Give rows the nine rows, with the wrong number put right.")
+def check_rows(rows: Mapping[str, tuple[int, ...]]) -> str:
     """Lesson 04: the nine rows of Table 1, repaired from those of the article."""
-    if rows is None:
-        return Verdict(None, "Give rows the nine rows, with the wrong number put right.")
     if not isinstance(rows, Mapping):
-        return Verdict(False, f"rows must be a dictionary as TABLE_1 is; got {rows!r}.")
+        hint = " (The number is right. Put it into its row.)" if rows == 192 else ""
+        raise Wrong(f"rows must be a dictionary as TABLE_1 is; got {shown(rows)}.{hint}")
     if {*rows} != {*TABLE_1}:
-        return Verdict(False, f"rows must have the names {', '.join(TABLE_1)}; got {list(rows)}.")
+        raise Wrong(f"rows must have the names {', '.join(TABLE_1)}; got {[*rows]}.")
     for name, row in rows.items():
         if not isinstance(row, (tuple, list)) or len(row) != 6:
-            return Verdict(False, f"{name} must have six numbers; got {row!r}.")
-    wrong = {name: row for name, row in rows.items() if tuple(row) != TABLE_1[name]}
-    if not wrong:
-        return Verdict(
-            True, "192, and the 42,890 parameters are back. Only a count shows a wrong reduction."
-        )
-    if wrong.keys() == {"5b"} and tuple(rows["5b"]) == ARTICLE_TABLE["5b"]:
-        return Verdict(False, "Those are the article's rows, as they are.")
-    return Verdict(False, _wrong_row(*next(iter(wrong.items()))))
+            raise Wrong(f"{name} must have six numbers; got {shown(row)}.")
+    wrong = {name: row for name, row in rows.items() if (*row,) != TABLE_1[name]}
+    if wrong.keys() == {"5b"} and (*rows["5b"],) == ARTICLE_TABLE["5b"]:
+        raise Wrong("Those are the article's rows, as they are.")
+    for name, row in wrong.items():
+        column = next(k for k in range(6) if row[k] != TABLE_1[name][k])
+        if TABLE_1[name][column] == ARTICLE_TABLE[name][column]:
+            right = TABLE_1[name][column]
+            raise Wrong(f"{name} was right before: its number {column + 1} is {right}.")
+        loss = f"{row[column]!r} does not give the network its 5,983,802 parameters"
+        raise Wrong(f"The right place, but {loss}.")
+    return "192, and the 42,890 parameters are back. Only a count shows a wrong reduction."
 
 
-def _wrong_row(name: str, row: tuple[int, ...]) -> str:
-    column, mine = next((k, n) for k, n in enumerate(row) if n != TABLE_1[name][k])
-    if TABLE_1[name][column] == ARTICLE_TABLE[name][column]:
-        return f"{name} was right before: its number {column + 1} is {TABLE_1[name][column]}."
-    return f"The right place, but {mine!r} does not give the network its 5,983,802 parameters."
-
-
-def check_naive_5a(answer: int | None) -> Verdict:
+@check("Set naive_5a to a number.")
+def check_naive_5a(answer: int) -> str:
     """Lesson 04: the weights of a naive module 5a, without biases."""
-    slips = {
+    outcomes = {
+        5_271_552: "832·(256 + 9·320 + 25·128) = 5,271,552: 5.1 times as many as with reductions.",
         1_042_432: "That is 5a as it is, with its reductions.",
         5_272_256: "Those are the parameters. Leave out the 704 biases.",
         5_378_048: "The naive module has no projection behind its pool.",
@@ -90,14 +93,14 @@ def check_naive_5a(answer: int | None) -> Verdict:
         832 * (256 + 160 + 320 + 32 + 128 + 128): "Without reductions there are only three "
         "convolutions, of 1×1, 3×3 and 5×5.",
     }
-    right = "832 · (256 + 9·320 + 25·128) = 5,271,552: 5.1 times as many as with reductions."
-    wrong = "All three kernels read 832 maps, and make 256, 320 and 128."
-    return number(answer, 5_271_552, slips, right, "Set naive_5a to a number.", wrong)
+    return number(answer, outcomes, "All three kernels read 832 maps, and make 256, 320 and 128.")
 
 
-def check_smallest(answer: int | None) -> Verdict:
+@check("Set smallest to a number.")
+def check_smallest(answer: int) -> str:
     """Lesson 04: the smallest picture that the original network takes, in pixels a side."""
-    slips = {
+    outcomes = {
+        31: "31 → conv1 16 → pool1 8 → pool2 4 → pool3 2 → pool4 1. From 30 pool4 gets only 1×1.",
         224: "The heads want 224. Without them, as in evaluation, smaller ones pass too.",
         32: "32 passes. Try one less.",
         33: "33 passes. Try smaller ones.",
@@ -108,55 +111,49 @@ def check_smallest(answer: int | None) -> Verdict:
         64: "64 passes. Try smaller ones.",
         16: "16 fails: what reaches pool4 is 1×1, and pool4 is 3×3.",
     }
-    right = "31 → conv1 16 → pool1 8 → pool2 4 → pool3 2 → pool4 1. From 30 pool4 gets only 1×1."
     wrong = "Try sizes in a loop, from small to large: which is the first that does not fail?"
-    return number(answer, 31, slips, right, "Set smallest to a number.", wrong)
+    return number(answer, outcomes, wrong)
 
 
-def check_aux_head(head: Callable | None) -> Verdict:
-    """Lesson 04: `head(in_channels, num_classes)` must build the paper's auxiliary head."""
-    if head is None:
-        return Verdict(None, "Write my_head(in_channels, num_classes) and pass it to the check.")
-    try:
-        mine = head(512, 10)
-    except Exception as error:
-        return Verdict(False, f"my_head(512, 10) failed: {type(error).__name__}: {error}")
-    if mine is None:
-        return Verdict(None, "Your function returns nothing yet.")
-    if not isinstance(mine, nn.Module):
-        return Verdict(False, f"my_head must give a network (nn.Module); got {mine!r}.")
-    try:
-        rows = record(mine, (512, 14, 14))
-    except (ShapeError, ValueError) as error:
-        return Verdict(False, f"It does not run on 512 maps of 14×14.\n{error}")
-    if not rows.rows or rows[-1].output != (2, 10):
-        got = list(rows[-1].output) if rows.rows else "nothing"
-        return Verdict(False, f"It runs, but gives {got} and not [N, 10].")
-    if hint := _head_slip(mine, rows.rows):
-        return Verdict(False, hint)
-    maps = torch.rand(2, 512, 14, 14, generator=torch.Generator().manual_seed(0))
-    with torch.random.fork_rng(devices=[]):
-        verdict = check_same_function(mine, AuxiliaryHead(512, 10), maps)
-    if not verdict.passed:
-        return verdict
-    return Verdict(True, "512@14×14 → 512@4×4 → 128@4×4 → 2048 → 1024 → 10, as in the paper.")
+@check("Write my_head(in_channels, num_classes) and pass it to the check.")
+def check_aux_head(head: Callable) -> str:
+    """Lesson 04: `head(in_channels, num_classes)` must build the paper's auxiliary head.
+
+    It is tried with the maps of both heads, 512 and 528, and for ten and seven classes.
+    """
+    for channels, classes in ((512, 10), (528, 7)):
+        case = f"my_head({channels}, {classes})"
+        mine = call(head, channels, classes, case=case)
+        if mine is None:
+            raise Unfinished("Your function returns nothing yet.")
+        try:
+            rows = network(mine, "my_head", (channels, 14, 14), classes=classes)
+            if hint := _head_slip(mine, rows, channels):
+                raise Wrong(hint)
+            same_function(mine, AuxiliaryHead(channels, classes), torch.rand(2, channels, 14, 14))
+        except Wrong as wrong:
+            raise Wrong(f"{case}: {wrong}") from None
+    return "512@14×14 → 512@4×4 → 128@4×4 → 2048 → 1024 → 10, as in the paper."
 
 
-def _head_slip(mine: nn.Module, rows: list[Row]) -> str:
+def _head_slip(mine: nn.Module, rows: Record, channels: int) -> str:
     """What is wrong, in words, if it is a usual slip."""
     kinds = [row.kind.lower() for row in rows]
     pools = [row.window for row in rows if row.kind.lower() in ("avgpool2d", "avg_pool2d")]
-    if SOFTMAX & {*kinds}:
-        return "It ends with a softmax. The loss wants logits."
     if not pools or (pools[0].kernel, pools[0].stride) != ((5, 5), (3, 3)):
         return "The paper begins with an average pool of 5×5 and stride 3: nn.AvgPool2d(5, 3)."
     if "conv2d" not in kinds:
         return "The 1×1 convolution to 128 maps is missing: 128·4·4 = 2048 numbers, not 512·4·4."
-    linear = [k for k, kind in enumerate(kinds) if kind == "linear"]
+    conv, *linear = [k for k, row in enumerate(rows) if row.weights]
+    if rows[conv].output[1] != 128 or rows[conv].window.kernel != (1, 1):
+        return f"The convolution is 1×1 and makes 128 maps of {channels}; yours does not."
     if len(linear) != 2:
         return f"The head has two linear layers, 2048 → 1024 → classes; yours has {len(linear)}."
+    for name, first, last in (("1×1", conv, linear[0]), ("1024 units", *linear)):
+        if not bent(rows, first, last):
+            return f"The ReLU after the {name} is missing."
     drops = [k for k, kind in enumerate(kinds) if "dropout" in kind]
-    shares = [module.p for module in mine.modules() if isinstance(module, nn.Dropout)]
+    shares = dropouts(mine, (channels, 14, 14))
     if not shares:
         return "The dropout of 70 % is missing: nn.Dropout(0.7), which eval() switches off."
     if len(drops) > 1:

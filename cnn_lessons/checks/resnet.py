@@ -7,14 +7,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import resnet as torchvision_resnet
 
-from cnn_lessons.checks.common import Verdict, check_same_function, number
-from cnn_lessons.models.resnet import ArticleBlock, BasicBlock, ResNetCIFAR
+from cnn_lessons.checks.common import Unfinished, Wrong, check, number, shown
+from cnn_lessons.checks.comparing import evaluating, network, same_function
+from cnn_lessons.checks.trying import call, same, tried
+from cnn_lessons.models.resnet import ResNetCIFAR
 from cnn_lessons.shapes import ShapeError, record
 
 
-def check_weight_layers(answer: int | None) -> Verdict:
+@check("Set weight_layers to a number.")
+def check_weight_layers(answer: int) -> str:
     """Lesson 05: the layers with weights of ResNet-152, the shortcuts' projections included."""
-    slips = {
+    outcomes = {
+        156: "1 + 3·(3 + 8 + 36 + 3) + 1 = 152, and 4 projections: one at the start of each stage.",
         152: "That is what the name counts. The projections on the shortcuts have weights too.",
         155: "One is missing. conv2_x keeps its size, but its first block makes 256 maps of 64. "
         "And there is a layer before the blocks and one after them.",
@@ -26,14 +30,15 @@ def check_weight_layers(answer: int | None) -> Verdict:
         153: "One projection? Look where the number of maps or their size changes.",
         154: "Two are missing: conv1 before the blocks, and the linear layer after them.",
     }
-    right = "1 + 3·(3 + 8 + 36 + 3) + 1 = 152, and 4 projections: one at the start of each stage."
     wrong = "Add: conv1, three layers a block, the last layer, and a projection a stage."
-    return number(answer, 156, slips, right, "Set weight_layers to a number.", wrong)
+    return number(answer, outcomes, wrong)
 
 
-def check_projection_cost(answer: int | None) -> Verdict:
+@check("Set added to a number.")
+def check_projection_cost(answer: int) -> str:
     """Lesson 05: how many parameters option B adds to a ResNet-110 for CIFAR-10."""
-    slips = {
+    outcomes = {
+        2752: "16·32 + 2·32 and 32·64 + 2·64: 2,752 in all, at every depth, 8 or 110.",
         2560: "Those are the weights of the two projections. Each has a batch norm behind it.",
         2656: "A batch norm has two learned numbers a map: a scale and a shift.",
         576: "That is the first one, 16 to 32 maps. There is another, 32 to 64.",
@@ -42,246 +47,190 @@ def check_projection_cost(answer: int | None) -> Verdict:
         23040 + 192: "The projection's kernel is 1×1, not 3×3.",
         23040: "The projection's kernel is 1×1, not 3×3. And there is a batch norm behind it.",
         3072: "conv2_x starts with 16 maps and keeps 16: no projection there.",
+        2848: "A projection has no bias: the batch norm behind it shifts anyway.",
         0: "That is option A. Option B learns a 1×1 convolution where the shape changes.",
         1727962: "That is the whole network with option A. How much does B add?",
         1730714: "That is the whole network with option B. How much of it is new?",
         2944: "Batch norm learns two numbers a map. Its running mean and variance are not learned.",
     }
-    right = "16·32 + 2·32 and 32·64 + 2·64: 2,752 in all, at every depth from 8 to 110 and beyond."
     wrong = "Two projections, 16→32 and 32→64: 1×1 weights, and two numbers a map for batch norm."
-    return number(answer, 2752, slips, right, "Set added to a number.", wrong)
+    return number(answer, outcomes, wrong)
 
 
-def check_option_a(function: Callable | None) -> Verdict:
-    """Lesson 05: `function(maps)` must turn (N, 16, 32, 32) into option A's (N, 32, 16, 16)."""
-    if function is None:
-        return Verdict(None, "Write option_a(maps) and pass it to the check.")
-    maps = torch.rand(2, 16, 32, 32, generator=torch.Generator().manual_seed(0))
-    try:
-        answer = function(maps.clone())
-    except Exception as error:
-        return Verdict(False, f"It failed: {type(error).__name__}: {error}")
-    if answer is None:
-        return Verdict(None, "Your function returns nothing yet.")
-    if not isinstance(answer, Tensor):
-        return Verdict(False, f"It must return a tensor; got {type(answer).__name__}.")
-    if answer.shape != (2, 32, 16, 16):
-        shape, hint = list(answer.shape), _shape_hint(tuple(answer.shape))
-        return Verdict(False, f"[2, 16, 32, 32] must become [2, 32, 16, 16]; got {shape}.{hint}")
-    kept, zeros = maps[:, :, ::2, ::2], torch.zeros(2, 16, 16, 16)
-    if torch.equal(answer, torch.cat([kept, zeros], dim=1)):
-        return Verdict(True, "Every second pixel, then 16 maps of zeros: nothing to learn.")
-    slips = {
-        "The zero maps are in front. Put them behind the others.": [zeros, kept],
-        "The maps are there twice. The second half must be zero.": [kept, kept],
-        "You took the mean of 2×2 pixels. Option A takes every second one.": [
-            F.avg_pool2d(maps, 2),
-            zeros,
-        ],
-        "You took the largest of 2×2 pixels. Option A takes every second one.": [
-            F.max_pool2d(maps, 2),
-            zeros,
-        ],
-        "You cut a corner out of the picture. Take every second pixel: maps[:, :, ::2, ::2].": [
-            maps[:, :, :16, :16],
-            zeros,
-        ],
-        "Start at pixel 0, as a convolution with stride 2 does.": [maps[:, :, 1::2, 1::2], zeros],
-    }
-    for hint, parts in slips.items():
-        if torch.allclose(answer, torch.cat(parts, dim=1)):
-            return Verdict(False, hint)
-    return Verdict(False, "The shape is right, the numbers are not.")
+def _padded(kept: Tensor, front: int = 0, behind: int = 16) -> Tensor:
+    return F.pad(kept, (0, 0, 0, 0, front, behind))
 
 
-def _shape_hint(shape: tuple[int, ...]) -> str:
-    return {
-        (2, 32, 32, 32): " The size must halve.",
-        (2, 16, 16, 16): " The zero maps are missing.",
-        (2, 48, 16, 16): " 16 zero maps are enough: 16 + 16 = 32.",
-        (2, 16, 16, 32): " F.pad begins with the last axis: (0, 0, 0, 0, 0, 16) pads the maps.",
-        (2, 16, 32, 16): " F.pad begins with the last axis: (0, 0, 0, 0, 0, 16) pads the maps.",
-        (18, 16, 16, 16): " You padded the batch. The maps are axis 1.",
-    }.get(shape, "")
+def _option_a(maps: Tensor) -> Tensor:
+    return _padded(maps[:, :, ::2, ::2])
 
 
-class _Slip(torchvision_resnet.Bottleneck):
-    """A bottleneck with a usual mistake."""
-
-    def __init__(self, slip: str, *arguments, **named):
-        super().__init__(*arguments, **named)
-        self.slip = slip
-        if slip == "stride":
-            self.conv1.stride, self.conv2.stride = self.conv2.stride, (1, 1)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        inner = self.relu(self.bn1(self.conv1(maps)))
-        if self.slip == "middle":
-            inner = self.bn1(self.conv1(maps))
-        inner = self.bn2(self.conv2(inner))
-        residual = self.bn3(self.conv3(inner if self.slip == "middle" else self.relu(inner)))
-        shortcut = self.downsample(maps) if self.downsample else maps
-        if self.slip == "before":
-            return self.relu(residual) + shortcut
-        if self.slip == "none":
-            return residual + shortcut
-        return self.relu(residual if self.slip == "plain" else residual + shortcut)
-
-
-SLIPS = {
-    "plain": "the shortcut is not added",
-    "none": "the ReLU after the addition is missing",
-    "before": "the last ReLU comes after the addition, not before it",
-    "middle": "there is a ReLU after each of the first two batch norms",
-    "stride": "your stride is on the 1×1, as in the paper; torchvision has it on the 3×3",
+LAST_AXIS_FIRST = "F.pad begins with the last axis: (0, 0, 0, 0, 0, 16) pads the maps."
+# fmt: off
+OPTION_A_SLIPS = {
+    "The zero maps are in front. Put them behind the others.":
+        lambda m: _padded(m[:, :, ::2, ::2], 16, 0),
+    "The zero maps stand on both sides. Put all 16 behind the others.":
+        lambda m: _padded(m[:, :, ::2, ::2], 8, 8),
+    "The maps are there twice. The second half must be zero.":
+        lambda m: m[:, :, ::2, ::2].repeat(1, 2, 1, 1),
+    "You took the mean of 2×2 pixels. Option A takes every second one.":
+        lambda m: _padded(F.avg_pool2d(m, 2)),
+    "You took the largest of 2×2 pixels. Option A takes every second one.":
+        lambda m: _padded(F.max_pool2d(m, 2)),
+    "You cut out 16 rows and columns. Take every second pixel: maps[:, :, ::2, ::2].":
+        lambda m: _padded(m[:, :, :16, :16]),
+    "You cut a corner out of the picture. Take every second pixel: maps[:, :, ::2, ::2].":
+        lambda m: _padded(m[:, :, : m.shape[2] // 2, : m.shape[3] // 2]),
+    "Start at pixel 0, as a convolution does.": lambda m: _padded(m[:, :, 1::2, 1::2]),
+    "The size must halve, in height and width.": lambda m: _padded(m),
+    "Only the width is halved. The height halves too.": lambda m: _padded(m[:, :, :, ::2]),
+    "Only the height is halved. The width halves too.": lambda m: _padded(m[:, :, ::2]),
+    "The zero maps are missing.": lambda m: m[:, :, ::2, ::2],
+    "16 zero maps are enough: 16 + 16 = 32.": lambda m: _padded(m[:, :, ::2, ::2], 0, 32),
+    LAST_AXIS_FIRST: lambda m: F.pad(m[:, :, ::2, ::2], (0, 16)),
+    f"{LAST_AXIS_FIRST} You padded the height.": lambda m: F.pad(m[:, :, ::2, ::2], (0, 0, 0, 16)),
+    "You padded the batch. The maps are axis 1.":
+        lambda m: F.pad(m[:, :, ::2, ::2], (0, 0, 0, 0, 0, 0, 0, 16)),
 }
+# fmt: on
 
 
-def check_bottleneck(block: Callable | None) -> Verdict:
+@check("Write option_a(maps) and pass it to the check.")
+def check_option_a(function: Callable) -> str:
+    """Lesson 05: `function(maps)` must turn (N, 16, H, W) into option A's (N, 32, H / 2, W / 2)."""
+    cases = [(torch.rand(2, 16, 32, 32),), (torch.rand(3, 16, 32, 20),)]
+    learned = "Option A has nothing to learn, so no convolution: every second pixel, and zeros."
+    note = tried(function, cases, _option_a, OPTION_A_SLIPS, without={"conv2d": learned})
+    return f"Every second pixel, then 16 maps of zeros: nothing to learn.{note}"
+
+
+@check("Write a class Bottleneck(in_channels, channels, stride).")
+def check_bottleneck(block: Callable) -> str:
     """Lesson 05: `block(in_channels, channels, stride)` must equal torchvision's Bottleneck.
 
-    Tried on a block that keeps the shape and on one that halves and widens.
+    Tried on a block that keeps the shape, on one that halves and widens, and on those that do only
+    one of the two.
     """
-    if block is None:
-        return Verdict(None, "Write a class Bottleneck(in_channels, channels, stride).")
-    for in_channels, stride in ((64, 1), (64, 2)):
-        channels = 16 if stride == 1 else 32
-        size = f"Bottleneck({in_channels}, {channels}, {stride})"
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            maps = torch.rand(2, in_channels, 8, 8)
-            arguments = (in_channels, channels, stride, _projection(in_channels, channels, stride))
-            reference = _shaken(torchvision_resnet.Bottleneck(*arguments))
-        try:
-            mine = block(in_channels, channels, stride)
-        except Exception as error:
-            return Verdict(False, f"{size} failed: {type(error).__name__}: {error}")
+    if isinstance(block, nn.Module):
+        raise Wrong("Pass the class itself, without brackets.")
+    for in_channels, channels, stride in ((64, 16, 1), (64, 32, 2), (64, 32, 1), (64, 16, 2)):
+        case = f"Bottleneck({in_channels}, {channels}, {stride})"
+        mine = call(block, in_channels, channels, stride, case=case)
         if not isinstance(mine, nn.Module):
-            return Verdict(False, f"{size} must give an nn.Module; got {mine!r}.")
-        verdict = check_same_function(mine, reference, maps)
-        if not verdict.passed:
-            return Verdict(False, f"{size}: {_slip_of(mine, reference, maps, arguments, verdict)}")
-    return Verdict(True, "It equals torchvision's, with the identity and with a projection.")
-
-
-def _projection(in_channels: int, channels: int, stride: int) -> nn.Module | None:
-    if stride == 1 and in_channels == 4 * channels:
-        return None
-    conv = nn.Conv2d(in_channels, 4 * channels, 1, stride, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(4 * channels))
-
-
-def _shaken(block: nn.Module) -> nn.Module:
-    """Batch norms that do something, so that a missing or misplaced one shows."""
-    for module in block.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.bias)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-    return block
-
-
-def _slip_of(mine, reference, maps, arguments, verdict: Verdict) -> str:
-    """What is wrong, in words, if it is a usual slip."""
-    own, theirs = len(mine.state_dict()), len(reference.state_dict())
-    if own != theirs:
-        biases = [m for m in mine.modules() if isinstance(m, nn.Conv2d) and m.bias is not None]
-        if biases:
-            return "a convolution has a bias. The batch norm behind it shifts anyway: bias=False."
-        if arguments[3] is None and own == theirs + 6:
-            return "it projects although the shape stays. Here the shortcut is the identity."
-        if arguments[3] is not None and own == theirs - 6:
-            return "the shape changes, so the shortcut needs a 1×1 convolution and a batch norm."
-        return verdict.text
-    if "other outputs" not in verdict.text:
-        return verdict.text
-    with torch.no_grad():
-        answer = mine.eval()(maps)
-        for slip, words in SLIPS.items():
-            other = _Slip(slip, *arguments)
-            other.load_state_dict(reference.state_dict())
-            result = other.eval()(maps)
-            if result.shape == answer.shape and torch.allclose(result, answer, atol=1e-5):
-                return f"{words}."
-    return verdict.text
-
-
-def check_quiet_start(function: Callable | None) -> Verdict:
-    """Lesson 05: after `function(net)` each block of a new residual network must do nothing."""
-    if function is None:
-        return Verdict(None, "Write quiet_start(net) and pass it to the check.")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        net = ResNetCIFAR(14)
-        maps = torch.rand(2, 3, 32, 32)
-        before = {name: weight.clone() for name, weight in net.named_parameters()}
+            raise Wrong(f"{case} must give an nn.Module; got {shown(mine)}.")
+        projects = stride > 1 or in_channels != 4 * channels
+        conv = nn.Conv2d(in_channels, 4 * channels, 1, stride, bias=False)
+        shortcut = nn.Sequential(conv, nn.BatchNorm2d(4 * channels)) if projects else None
+        reference = torchvision_resnet.Bottleneck(in_channels, channels, stride, shortcut)
+        maps = torch.rand(2, in_channels, 8, 6)
+        if hint := _wrong_layers(mine, projects, channels, stride):
+            raise Wrong(f"{case}: {hint}")
         try:
-            function(net)
-        except Exception as error:
-            return Verdict(False, f"It failed: {type(error).__name__}: {error}")
-        changed = [name for name, old in before.items() if not _same(net, name, old)]
-        if not changed:
-            return Verdict(None, "Your function has changed no weight yet.")
-        net.eval()
-        blocks = [module for module in net.modules() if isinstance(module, BasicBlock)]
-        maps = net.relu1(net.bn1(net.conv1(maps)))
-        quiet = [_is_quiet(block, net, maps) for block in blocks]
-    if not all(quiet):
-        return Verdict(False, f"{quiet.count(False)} of {len(quiet)} blocks still add something.")
-    last = {name.split(".")[-2] for name in changed}
-    if last == {"bn2"}:
-        return Verdict(True, "Each block passes its input on, and bn2's scale can grow from 0.")
-    if "bn1" in last:
-        return Verdict(
-            False,
-            "Quiet it is, but for ever: behind bn1 all is 0, so no gradient reaches its scale, for "
-            "ReLU has none there. Zero the last batch norm, bn2.",
+            same_function(mine, reference, maps)
+        except Wrong as wrong:
+            raise Wrong(f"{case}: {_wrong_steps(mine, maps) or wrong}") from None
+    return "It equals torchvision's, with the identity and with a projection."
+
+
+def _wrong_layers(mine: nn.Module, projects: bool, channels: int, stride: int) -> str:
+    """What is wrong with the layers that a bottleneck has, if it is a usual slip."""
+    convs = [module for module in mine.modules() if isinstance(module, nn.Conv2d)]
+    norms = [module for module in mine.modules() if isinstance(module, nn.BatchNorm2d)]
+    if any(conv.bias is not None for conv in convs):
+        return "a convolution has a bias. The batch norm behind it shifts anyway: bias=False."
+    if any(conv.kernel_size == (3, 3) and conv.padding == (0, 0) for conv in convs):
+        return "the 3×3 needs padding=1, or its maps no longer fit the shortcut."
+    if all(conv.out_channels != 4 * channels for conv in convs):
+        return "the last 1×1 makes 4 * channels maps, four times as many as the others."
+    if len(convs) == 4 and not projects:
+        return "it projects although the shape stays. Here the shortcut is the identity."
+    if len(convs) == 3 and projects:
+        return (
+            "the shape changes (by the stride, or by the number of maps), so it needs a projection."
         )
-    if last & {"conv1", "conv2"}:
-        return Verdict(
-            False,
-            "Quiet it is, but batch norm divides by the spread of its input: from 0 it makes the "
-            "first steps enormous. Zero the scale of bn2, not a convolution.",
-        )
-    return Verdict(False, f"Change the scale of bn2 and nothing else; you changed {sorted(last)}.")
+    if len(norms) < len(convs):
+        return "a batch norm stands behind each convolution, also that of the shortcut."
+    strides = [conv.kernel_size[0] for conv in convs if conv.stride != (1, 1)]
+    if stride > 1 and sorted(strides) != [1, 3]:
+        if strides == [1, 1]:
+            return "your stride is on a 1×1 (the paper: the first); torchvision has it on the 3×3."
+        return "the stride belongs to the 3×3 and to the projection."
+    return ""
 
 
-def _same(net: nn.Module, name: str, old: Tensor) -> bool:
-    return torch.equal(net.get_parameter(name), old)
-
-
-@torch.no_grad()
-def _is_quiet(block: BasicBlock, net: nn.Module, maps: Tensor) -> bool:
-    if block.conv1.in_channels != maps.shape[1]:
-        maps = maps.repeat(1, block.conv1.in_channels // maps.shape[1], 1, 1)
-    return torch.allclose(block(maps), block.shortcut(maps), atol=1e-6)
-
-
-def check_repaired(model: nn.Module | None) -> Verdict:
-    """Lesson 05: the article's network, changed so that at 32 pixels no weight is dead."""
-    if model is None:
-        return Verdict(None, "Build a network from ArticleResNet and call it repaired.")
-    if not isinstance(model, nn.Module):
-        return Verdict(False, f"repaired must be a network (nn.Module); got {model!r}.")
+def _wrong_steps(mine: nn.Module, maps: Tensor) -> str:
+    """What is wrong with the order of additions and ReLUs, if it is a usual slip."""
     try:
-        rows = record(model, (3, 32, 32))
-    except ShapeError as error:
-        return Verdict(False, f"It does not run on 3 × 32 × 32.\n{error}")
-    if rows[-1].output != (2, 10):
-        return Verdict(False, f"It runs, but gives {list(rows[-1].output)} and not [N, 10].")
-    blocks = sum(isinstance(module, (ArticleBlock, BasicBlock)) for module in model.modules())
+        kinds = [row.kind.lower() for row in record(mine, maps)]
+    except (ShapeError, ValueError):
+        return ""
+    steps = [kind for kind in kinds if kind in ("add", "relu")]
+    if "add" not in steps:
+        return "the shortcut is not added."
+    if steps[-2:] == ["relu", "add"]:
+        return {
+            2: "the ReLU after the addition is missing.",
+            3: "the last ReLU comes after the addition, not before it.",
+        }.get(steps.count("relu"), "")
+    if steps != ["relu", "relu", "add", "relu"]:
+        return "there is a ReLU after each of the first two batch norms."
+    return ""
+
+
+FOR_EVER = "Quiet it is, but for ever: behind bn1 all is 0, where the ReLU gives no gradient."
+ENORMOUS = (
+    "Quiet it is, but batch norm divides by the spread of its input: from 0 steps are enormous."
+)
+
+
+@check("Write quiet_start(net) and pass it to the check.")
+def check_quiet_start(function: Callable) -> str:
+    """Lesson 05: after `function(net)` each block of a new residual network must do nothing."""
+    net, maps = ResNetCIFAR(14), torch.rand(2, 3, 32, 32)
+    before = {name: weight.clone() for name, weight in net.named_parameters()}
+    in_place = "Change weights with nn.init.zeros_(...), or under torch.no_grad()."
+    failures = {"leaf Variable": in_place, "cannot assign": in_place}
+    call(function, net, case="ResNetCIFAR(14)", failures=failures)
+    after = dict(net.named_parameters())
+    if {n: w.shape for n, w in after.items()} != {n: w.shape for n, w in before.items()}:
+        raise Wrong("The network has other weights now. Change their values, not the layers.")
+    changed = {n.split(".")[-2] for n in before if not torch.equal(after[n], before[n])}
+    if not changed:
+        raise Unfinished("Your function has changed no weight yet.")
+    blocks = [module for module in net.modules() if hasattr(module, "shortcut")]
+    quiet = []
+    for block in blocks:
+        block.register_forward_hook(lambda b, x, out: quiet.append(same(out, b.shortcut(x[0]))))
+    with evaluating(net):
+        net(maps)
+    if not all(quiet):
+        raise Wrong(f"{quiet.count(False)} of {len(quiet)} blocks still add something.")
+    if "bn1" in changed:
+        raise Wrong(f"{FOR_EVER} Zero the last batch norm, bn2.")
+    if changed & {"conv1", "conv2"}:
+        raise Wrong(f"{ENORMOUS} Zero the scale of bn2, not a convolution.")
+    if changed != {"bn2"}:
+        raise Wrong(f"Change the scale of bn2 and nothing else; you changed {sorted(changed)}.")
+    F.cross_entropy(net.train()(maps), torch.tensor([0, 1])).backward()
+    scales = [block.bn2.weight for block in blocks]
+    if any(scale.grad is None or not scale.grad.any() for scale in scales):
+        raise Wrong("Quiet it is, but frozen: no gradient reaches bn2's scale, so it stays 0.")
+    return "Each block passes its input on, and bn2's scale can grow from 0."
+
+
+@check("Build a network from ArticleResNet and call it repaired.")
+def check_repaired(model: nn.Module) -> str:
+    """Lesson 05: the article's network, changed so that at 32 pixels no weight is dead."""
+    rows = network(model, "repaired", (3, 32, 32))
+    blocks = sum(hasattr(module, "shortcut") for module in model.modules())
     if blocks != 4:
-        return Verdict(False, f"The article's network has four blocks; yours has {blocks}.")
+        raise Wrong(f"The article's network has four blocks; yours has {blocks}.")
     if rows.dead:
-        share = rows.dead / rows.parameters
-        hint = " A smaller kernel with the same stride changes nothing."
         side = next((row.output[-1] for row in rows if row.kind == "Conv2d"), 0)
-        return Verdict(
-            False,
-            f"{rows.dead:,} weights ({share:.1%}) are still dead: conv1 leaves {side}×{side}, and "
-            f"four blocks halve it again.{hint if side == 16 else ''}",
-        )
+        hint = " A smaller kernel with the same stride changes nothing." if side == 16 else ""
+        dead = f"{rows.dead:,} weights ({rows.dead / rows.parameters:.1%}) are still dead"
+        raise Wrong(f"{dead}: conv1 leaves {side}×{side}, and four blocks halve it again.{hint}")
     if any(row.kind.lower() in {"upsample", "interpolate"} for row in rows):
-        return Verdict(False, "It makes the pictures larger. A stem for 32 pixels costs less.")
-    return Verdict(
-        True, f"No dead weight among {rows.parameters:,} parameters, for {rows.macs:,} MACs."
-    )
+        raise Wrong("It makes the pictures larger. A stem for 32 pixels costs less.")
+    return f"No dead weight among {rows.parameters:,} parameters, for {rows.macs:,} MACs."

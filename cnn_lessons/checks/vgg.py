@@ -1,34 +1,41 @@
 """The checks of lesson 03."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from math import sqrt
+from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from cnn_lessons.checks.common import Verdict, number
+from cnn_lessons.checks.common import Unfinished, Wrong, check, number, shown
+from cnn_lessons.checks.comparing import bent, network
+from cnn_lessons.checks.trying import call
 from cnn_lessons.see.probes import depth_statistics
-from cnn_lessons.shapes import ShapeError, record
 
 
-def check_fc6_weights(answer: int | None) -> Verdict:
+@check("Set fc6_parameters to a number.")
+def check_fc6_weights(answer: int) -> str:
     """Lesson 03: the parameters of fc6 at 224 pixels, 512 maps of 7x7 to 4096 units."""
-    slips = {
+    outcomes = {
+        102_764_544: "512·7·7 inputs × 4096 units + 4096 biases = 102,764,544.",
         102_760_448: "Those are the weights. Each of the 4096 units also has one bias.",
         2_101_248: "That is fc6 at 32 pixels, where one number of each map is left.",
         411_045_888: "You took maps of 14×14. There are five pools: 224 / 2⁵ = 7.",
         512 * 4096: "One number of each map: that is fc6 at 32 pixels, without its biases.",
+        512 * 7 * 4096 + 4096: "A map of 7×7 has 49 numbers, and each of them has its weights.",
         25_088: "That is what goes in: 512·7·7 numbers. Each of 4096 units has a weight for each.",
         102_785_536: "You added a bias for each input. There is one for each of the 4096 units.",
     }
-    right = "512·7·7 inputs × 4096 units + 4096 biases = 102,764,544."
-    return number(answer, 102_764_544, slips, right, "Set fc6_parameters to a number.")
+    return number(answer, outcomes)
 
 
-def check_stack_weights(answer: int | None) -> Verdict:
+@check("Set stack_weights to a number.")
+def check_stack_weights(answer: int) -> str:
     """Lesson 03: the weights of a stack of 3x3 layers that sees 11x11, 64 maps in and out."""
     one, channels = 9 * 64 * 64, 64 * 64
-    slips = {
+    outcomes = {
+        5 * one: f"Five layers see 3 + 4·2 = 11: 5·9·64² = {5 * one:,}, against 121·64² = 495,616.",
         121 * channels: "That is one layer of 11×11. How many of 3×3 see as much?",
         11 * one: "Eleven layers see 23×23: each one after the first adds 2 pixels.",
         6 * one: "Six layers see 13×13. The first sees 3, each further one adds 2.",
@@ -39,44 +46,44 @@ def check_stack_weights(answer: int | None) -> Verdict:
         5 * (one + 64): "You counted the biases too. Here only the weights are asked for.",
         one: "That is one layer, and it sees 3×3. How many of them see 11×11?",
     }
-    right = f"Five layers see 3 + 4·2 = 11: 5·9·64² = {5 * one:,}, against 121·64² = 495,616."
-    return number(answer, 5 * one, slips, right, "Set stack_weights to a number.")
+    return number(answer, outcomes)
 
 
 COLUMN_E = "64 64 M 128 128 M 256 256 256 256 M 512 512 512 512 M 512 512 512 512 M"
 
 
-def check_column_e(answer: str | None) -> Verdict:
+@check("Write column E as a string, as CONFIGS has the others.")
+def check_column_e(answer: str) -> str:
     """Lesson 03: VGG-19, column E of Table 1, as a string for the lesson's builder."""
-    if answer is None:
-        return Verdict(None, "Write column E as a string, as CONFIGS has the others.")
     if not isinstance(answer, str):
-        return Verdict(False, f"The answer is a string such as '64 M 128 M'; got {answer!r}.")
+        raise Wrong(f"The answer is a string such as '64 M 128 M'; got {shown(answer)}.")
     mine, truth = ([block.split() for block in text.split("M")] for text in (answer, COLUMN_E))
-    for word in answer.split():
-        if word != "M" and not word.isdecimal():
-            return Verdict(False, f"{word!r} is neither M nor a number of maps.")
+    for word in answer.replace("M", " M ").split():
+        if word != "M" and not word.removesuffix("/3").isdecimal():
+            raise Wrong(f"{word!r} is neither M nor a number of maps; spaces stand between them.")
+    mine = [[word.removesuffix("/3") for word in block] for block in mine]
     if mine[-1]:
-        return Verdict(False, "After the last convolution there is a pool too: end with M.")
+        raise Wrong("After the last convolution there is a pool too: end with M.")
     if len(mine) != len(truth):
-        return Verdict(False, f"Yours has {len(mine) - 1} pools, column E has 5.")
+        raise Wrong(f"Yours has {len(mine) - 1} pools, column E has 5.")
+    column = {13: " That is column D.", 8: " That is column A.", 10: " That is column B."}
     for b, (block, expected) in enumerate(zip(mine, truth), start=1):
         if len(block) != len(expected):
-            hint = " That is column D." if answer.split().count("512") == 6 else ""
-            return Verdict(
-                False,
-                f"Block {b} of yours has {len(block)} convolutions, of column E"
-                f" {len(expected)}.{hint}",
-            )
+            right = f"Block {b} of yours has {len(block)} convolutions, of column E {len(expected)}"
+            raise Wrong(f"{right}.{column.get(sum(map(len, mine)), '')}")
         if block != expected:
-            return Verdict(False, f"Block {b} has {expected[0]} maps in column E, not {block}.")
-    return Verdict(True, "16 convolutions and 3 linear layers: VGG-19.")
+            raise Wrong(f"Block {b} has {expected[0]} maps in column E, not {block}.")
+    return "16 convolutions and 3 linear layers: VGG-19."
 
 
-def check_he_std(answer: float | None) -> Verdict:
+@check("Set he_std to a number.")
+def check_he_std(answer: float) -> str:
     """Lesson 03: He's standard deviation for conv1_1, 3 maps to 64 with 3x3, by fan_in."""
     fan_in, fan_out = 27, 576
-    slips = {
+    outcomes = {
+        sqrt(
+            2 / fan_in
+        ): "√(2 / (3·3·3)) = 0.2722. By fan_out it were 0.0589, less than a quarter.",
         sqrt(2 / fan_out): "That is fan_out, 9·64. The signal going forward adds up 9·3 products.",
         sqrt(1 / fan_in): "The 2 is missing: the ReLU throws away half of the signal.",
         2 / fan_in: "That is the variance. The standard deviation is its square root.",
@@ -84,105 +91,159 @@ def check_he_std(answer: float | None) -> Verdict:
         sqrt(2 / (fan_in + fan_out)): "That is Glorot's rule, 2/(fan_in + fan_out).",
         sqrt(2 / 9): "A kernel reads 3 maps: 9·3 products are added up, not 9.",
         sqrt(2 / 3): "A kernel has 3×3 weights for each of the 3 maps: 27 products.",
+        sqrt(2) / fan_in: "The root goes over all of it, 2 / fan_in, not over the 2 alone.",
     }
-    right = "√(2 / (3·3·3)) = 0.2722. By fan_out it were 0.0589, less than a quarter."
-    truth, todo = sqrt(2 / fan_in), "Set he_std to a number."
     wrong = "Count the products that one output adds up, divide 2 by it, take the root."
-    return number(answer, truth, slips, right, todo, wrong, tolerance=1e-3)
+    return number(answer, outcomes, wrong)
 
 
-def check_global_pooling(model: nn.Module | None) -> Verdict:
+COLUMN_D = (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
+
+
+@check("Build the network and call it pooled_net.")
+def check_global_pooling(model: nn.Module) -> str:
     """Lesson 03: VGG16's convolutions at 32 pixels, global average pooling, one linear layer."""
-    if model is None:
-        return Verdict(None, "Build the network and call it pooled_net.")
-    if not isinstance(model, nn.Module):
-        return Verdict(False, f"pooled_net must be a network (nn.Module); got {model!r}.")
-    for size in (32, 64):
-        try:
-            rows = record(model, (3, size, size))
-        except ShapeError as error:
-            hint = "It runs at 32 pixels but not at 64: that is no global pooling."
-            return Verdict(False, f"{hint if size == 64 else 'It does not run.'}\n{error}")
-        if rows[-1].output != (2, 10):
-            shape = ", ".join(str(n) for n in ("N", *rows[-1].output[1:]))
-            return Verdict(False, f"It runs at {size} pixels, but gives [{shape}], not [N, 10].")
-    linear = [row for row in rows if row.kind == "Linear"]
-    if len(linear) > 1:
-        return Verdict(False, f"It has {len(linear)} linear layers: one of 512 to 10 is enough.")
-    kinds = {row.kind.lower() for row in rows}
-    if not any("avg" in kind or "mean" in kind for kind in kinds):
-        return Verdict(False, "It averages nothing: use nn.AdaptiveAvgPool2d(1) on the maps.")
-    truth = 14_714_688 + 5_130
-    if rows.parameters not in (truth, 14_728_266):
-        parts = f"column D's convolutions and 512·10 + 10 are {truth:,}"
-        return Verdict(False, f"{rows.parameters:,} parameters; {parts}.")
-    return Verdict(
-        True, f"{rows.parameters:,} parameters in place of 33,638,218, and any size of picture."
-    )
+    rows = network(model, "pooled_net", (3, 32, 32), (3, 64, 64), (3, 32, 64))
+    layers = [row for row in rows if row.weights]
+    linear = sum(len(row.output) == 2 for row in layers)
+    if linear != 1:
+        raise Wrong(f"It has {linear} linear layers: one of 512 to 10 is wanted.")
+    if not any("avg" in row.kind.lower() or row.kind == "mean" for row in rows):
+        raise Wrong("It averages nothing: use nn.AdaptiveAvgPool2d(1) on the maps.")
+    maps = [row.output[1] for row in layers[:-1]]
+    if maps != [*COLUMN_D]:
+        raise Wrong(f"The convolutions of column D make {[*COLUMN_D]} maps; yours {maps}.")
+    if large := [row.name for row in layers[:-1] if row.window.kernel != (3, 3)]:
+        raise Wrong(f"All kernels of column D are 3×3; look at {large[0]}.")
+    places = [rows.number(row.name) for row in layers]
+    for before, after in pairwise(places):
+        if not bent(rows, before, after):
+            raise Wrong(f"The ReLU after {rows[before].name} is missing.")
+    pools = sum(row.kind.lower().replace("_", "").startswith("maxpool") for row in rows)
+    if pools != 5:
+        raise Wrong(f"Column D has five max-pools, one behind each block; yours has {pools}.")
+    return f"{rows.parameters:,} parameters in place of 33,638,218, and any size of picture."
 
 
-FAULTS = ("conv3", "conv6", "conv2", "fc")
+# Depth, the broken layer, and whether its weights are tiny or read what all pictures share.
+FAULTS = (
+    (6, "conv4", "tiny"),
+    (4, "conv1", "tiny"),
+    (7, "conv6", "blind"),
+    (3, "fc", "tiny"),
+    (5, "conv1", "blind"),
+    (8, "conv2", "blind"),
+)
 
 
-def check_where_it_dies(function: Callable | None) -> Verdict:
+@check("Write where_it_dies(net, images, labels) and pass it to the check.")
+def check_where_it_dies(function: Callable) -> str:
     """Lesson 03: `function(net, images, labels)` names the layer that loses most of the signal.
 
-    It is tried on small networks in which the weights of one layer were made tiny.
+    It is tried on small networks of several depths, each with one broken layer. Its weights were
+    made tiny, or they read hardly anything but a map that is the same for all pictures. A layer of
+    loud weights with one of soft weights behind it is there to lead astray.
     """
-    if function is None:
-        return Verdict(None, "Write where_it_dies(net, images, labels) and pass it to the check.")
-    images = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    labels = torch.arange(8) % 10
-    for fault in FAULTS:
-        net = _broken(fault)
-        try:
-            answer = function(net, images, labels)
-        except Exception as error:
-            return Verdict(False, f"It failed: {type(error).__name__}: {error}.")
-        if answer is None:
-            return Verdict(None, "Your function returns nothing yet.")
-        if not isinstance(answer, str):
-            return Verdict(False, f"Return the name of a layer, such as {fault!r}; got {answer!r}.")
-        if answer != fault:
-            return Verdict(False, _wrong_layer(net, images, labels, answer, fault))
-    return Verdict(True, f"It found the broken layer in {len(FAULTS)} of {len(FAULTS)} networks.")
+    images, labels = torch.randn(8, 3, 16, 12), torch.arange(8)
+    images[:, 0] = 0.5  # the same for all pictures
+    nets, answers = [_broken(*fault) for fault in FAULTS], []
+    for net, (depth, fault, _) in zip(nets, FAULTS):
+        case = f"a network of {depth} convolutions"
+        answers.append(call(function, net, images, labels, case=case))
+        if answers[-1] is not None and not isinstance(answers[-1], str):
+            got = shown(answers[-1])
+            raise Wrong(f"Return the name of a layer, such as {fault!r}; got {got}.")
+    if all(answer is None for answer in answers):
+        raise Unfinished("Your function returns nothing yet.")
+    truths = [fault for _, fault, _ in FAULTS]
+    if answers != truths:
+        steps = [_steps(net, images, labels) for net in nets]
+        raise Wrong(_wrong_layer(steps, answers, truths))
+    return f"It found the broken layer in {len(FAULTS)} of {len(FAULTS)} networks."
 
 
-def _broken(fault: str) -> nn.Sequential:
-    """Six convolutions and a linear layer, He's start, one layer's weights a 10,000th."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        net, channels = nn.Sequential(), 3
-        for k in range(1, 7):
-            net.add_module(f"conv{k}", nn.Conv2d(channels, 16, 3, padding=1))
-            net.add_module(f"relu{k}", nn.ReLU())
-            channels = 16
-        net.add_module("flatten", nn.Flatten())
-        net.add_module("fc", nn.Linear(16 * 16 * 16, 10))
-        for module in net:
-            if isinstance(module, (nn.Conv2d, nn.Linear)):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                nn.init.zeros_(module.bias)
-    with torch.no_grad():
-        net.get_submodule(fault).weight.mul_(1e-4)
+@torch.no_grad()
+def _broken(depth: int, fault: str, kind: str) -> nn.Sequential:
+    """Convolutions and a linear layer with He's start, one of them broken."""
+    net, channels = nn.Sequential(), 3
+    for k in range(1, depth + 1):
+        net.add_module(f"conv{k}", nn.Conv2d(channels, 16, 3, padding=1))
+        net.add_module(f"relu{k}", nn.ReLU())
+        channels = 16
+    net.add_module("flatten", nn.Flatten())
+    net.add_module("fc", nn.Linear(16 * 16 * 12, 10))
+    layers = {n: m for n, m in net.named_children() if isinstance(m, (nn.Conv2d, nn.Linear))}
+    for layer in layers.values():
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        nn.init.zeros_(layer.bias)
+    names = [*layers]
+    if depth > 4:  # not in all networks, or every slip would name the loud layer
+        loud = next(k for k in range(1, depth) if fault not in names[k : k + 2])
+        layers[names[loud]].weight.mul_(30)
+        layers[names[loud + 1]].weight.div_(30)
+    broken = layers[fault].weight
+    if kind == "blind":
+        if fault != "conv1":
+            before = layers[names[names.index(fault) - 1]]
+            before.weight[0], before.bias[0] = 0, 1
+        broken[:, 0] *= broken.shape[1] ** 0.5
+        broken[:, 1:] *= 1e-4
+    else:
+        broken.mul_(1e-4)
     return net
 
 
-def _wrong_layer(net, images, labels, answer: str, fault: str) -> str:
-    layers = depth_statistics(net, images, labels)
-    names = [layer.name for layer in layers]
-    if answer not in names:
-        return f"{answer!r} is no layer with weights; there are {', '.join(names)}."
-    if answer == min(layers, key=lambda layer: layer.spread).name:
-        return (
-            "You took the smallest spread. The layers after the broken one are quiet too: compare "
-            "each with the one before."
-        )
-    if answer == min(layers, key=lambda layer: layer.gradient).name:
-        return (
-            "You took the smallest gradient. Behind a broken layer the others starve too: look at "
-            "the spread."
-        )
-    if abs(names.index(answer) - names.index(fault)) == 1:
-        return f"One layer off: you said {answer}, it is {fault}. Of a pair, name the second."
-    return f"In one network it is {fault}; you said {answer}."
+class Step(NamedTuple):
+    """A layer with weights: the spread before and after it, its gradient, the weights' size."""
+
+    name: str
+    before: float
+    after: float
+    gradient: float
+    size: float
+
+
+def _steps(net: nn.Module, images: Tensor, labels: Tensor) -> list[Step]:
+    steps, before = [], images.std(dim=0).mean().item()
+    for layer in depth_statistics(net, images, labels):
+        size = net.get_submodule(layer.name).weight.norm().item()
+        steps.append(Step(layer.name, before, layer.spread, layer.gradient, size))
+        before = layer.spread
+    return steps
+
+
+def _largest_fall(steps: list[Step]) -> int:
+    """Its number among the layers, if the pictures before the first one are forgotten."""
+    return min(range(1, len(steps)), key=lambda k: steps[k].after / steps[k].before)
+
+
+# fmt: off
+WHERE_SLIPS = {
+    "You took the layer that gains most. Turn it round: after / before is smallest where it dies.":
+        lambda steps: max(steps, key=lambda step: step.after / step.before),
+    "You took the smallest spread. Layers after the broken one are quiet too: compare with before.":
+        lambda steps: min(steps, key=lambda step: step.after),
+    "You took the smallest gradient. Behind a broken layer others starve too: look at the spread.":
+        lambda steps: min(steps, key=lambda step: step.gradient),
+    "You took the smallest weights. Small ones may do no harm, large ones be blind.":
+        lambda steps: min(steps, key=lambda step: step.size),
+    "You took the largest difference. From 30 to 1 is less than from 1 to 0.0001: divide.":
+        lambda steps: min(steps, key=lambda step: step.after - step.before),
+    "The first layer may be the broken one. Before it are the pictures: images.std(dim=0).mean().":
+        lambda steps: steps[_largest_fall(steps)],
+    "One layer off: of a pair, name the second.": lambda steps: steps[_largest_fall(steps) - 1],
+}
+# fmt: on
+
+
+def _wrong_layer(nets: list[list[Step]], answers: list[str], truths: list[str]) -> str:
+    for steps, answer in zip(nets, answers):
+        names = [step.name for step in steps]
+        if answer not in names:
+            return f"{answer!r} is no layer with weights; there are {', '.join(names)}."
+    for hint, slip in WHERE_SLIPS.items():
+        for first in (0, 1):  # with the first layer, and without
+            if [slip(steps[first:]).name for steps in nets] == answers:
+                return hint
+    answer, truth = next((a, t) for a, t in zip(answers, truths) if a != t)
+    return f"In one network it is {truth}; you said {answer}."

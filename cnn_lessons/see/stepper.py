@@ -493,6 +493,7 @@ class Stepper(Panel):
             plots.film_strip(tiles, titles),
             f"The picture and up to four maps of each of {steps} steps, from left to right.",
         )
+        return None
 
 
 def _labelled(text: str, width: int) -> dict:

@@ -1,0 +1,189 @@
+"""How a learner's function is tried: called safely, and compared with the truth and with slips."""
+
+import inspect
+import io
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from cnn_lessons.checks.common import Unfinished, Wrong, shown
+
+NOT_THE_LEARNERS = (str(Path(__file__).parents[1]), str(Path(torch.__file__).parent))
+
+
+class Watch(TorchFunctionMode):
+    """Notes which torch functions are called, and the settings (share, active) of each dropout."""
+
+    def __init__(self):
+        super().__init__()
+        self.names: set[str] = set()
+        self.dropouts: list[tuple[float, bool]] = []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        self.names.add(getattr(function, "__name__", ""))
+        if function is F.dropout:
+            settings = inspect.signature(F.dropout).bind(*args, **kwargs)
+            settings.apply_defaults()
+            self.dropouts.append((settings.arguments["p"], settings.arguments["training"]))
+        return function(*args, **kwargs)
+
+
+def call(
+    function: object,
+    *arguments: object,
+    case: str = "",
+    without: Mapping[str, str] | None = None,
+    failures: Mapping[str, str] | None = None,
+) -> object:
+    """What a learner's function returns; Wrong where it fails, or changes what it is given.
+
+    Tensors are passed as copies. `without` names torch functions that it must not use, `failures`
+    has words of an error's message; both with the sentence for it.
+    """
+    if not callable(function):
+        raise Wrong(f"Pass the function itself, without brackets; got {shown(function)}.")
+    given, printed, watch = [_copy(a) for a in arguments], io.StringIO(), Watch()
+    try:
+        with redirect_stdout(printed), watch:
+            result = function(*given)
+    except (Exception, SystemExit) as error:
+        raise Wrong(_failure(error, case, failures or {})) from error
+    finally:
+        print(printed.getvalue(), end="")
+    if used := watch.names & {*(without or {})}:
+        raise Wrong(without[used.pop()])
+    if not all(map(_is_unchanged, arguments, given)):
+        raise Wrong("It changes what it is given, which others need. Work on a copy: x.clone().")
+    if result is None and printed.getvalue():
+        raise Wrong("It prints, and returns nothing. End it with return.")
+    return result
+
+
+def _copy(argument: object) -> object:
+    if isinstance(argument, list):
+        return [_copy(each) for each in argument]
+    return argument.clone() if isinstance(argument, Tensor) else argument
+
+
+def _is_unchanged(before: object, after: object) -> bool:
+    if isinstance(before, list):
+        return len(before) == len(after) and all(map(_is_unchanged, before, after))
+    return not isinstance(before, Tensor) or torch.equal(before, after)
+
+
+def _failure(error: BaseException, case: str, failures: Mapping[str, str]) -> str:
+    """Where in the learner's code it failed, and how."""
+    hint = next((f" {hint}" for words, hint in failures.items() if words in str(error)), "")
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f.line for f in frames if f.line and not f.filename.startswith(NOT_THE_LEARNERS)]
+    where = (f" for {case}" if case else "") + (f", at `{lines[-1][:80]}`" if lines else "")
+    message = [type(error).__name__, *str(error).splitlines()][:2]
+    return f"It failed{where}: {': '.join(message)[:200].rstrip('.')}.{hint}"
+
+
+def tensor_of(answer: object) -> Tensor:
+    """The numbers of an answer, also of a list, an array or a list of tensors, or Wrong."""
+    try:
+        if isinstance(answer, (list, tuple)) and isinstance(answer[0], Tensor):
+            answer = torch.stack([each.detach().cpu() for each in answer])
+        return torch.as_tensor(answer).detach().cpu()
+    except Exception:
+        what = f"{type(answer).__name__}: {shown(answer)}"
+        raise Wrong(f"It must return a tensor of numbers; got {what}.") from None
+
+
+def same(mine: Tensor, truth: Tensor) -> bool:
+    """Of one shape, and equal as far as float32 can tell, whatever the dtype."""
+    if mine.shape != truth.shape:
+        return False
+    mine, truth = mine.detach().double(), truth.detach().double()
+    scale = float(truth.abs().max()) if truth.numel() else 0.0
+    return torch.allclose(mine, truth, rtol=1e-3, atol=1e-4 * scale)
+
+
+def tried(
+    function: object, cases: Sequence[tuple], truth: Callable, slips: Mapping[str, Callable], **how
+) -> str:
+    """Call a learner's function for every case, and raise Wrong unless it gives what `truth` does.
+
+    `slips` has for each hint a function that makes the mistake: the hint is given where its numbers
+    are the learner's in all cases. `how` is for `call`. Returns a note where right answers came in
+    another form than tensors or numbers.
+    """
+    names = [*inspect.signature(truth).parameters]
+    answers, failed = [], None
+    for case in cases:
+        try:
+            answers.append(call(function, *case, case=_told(names, case), **how))
+        except Wrong as wrong:
+            failed = wrong
+            break
+    if failed is None and all(answer is None for answer in answers):
+        raise Unfinished("Your function returns nothing yet.")
+    cases = cases[: len(answers)]
+    mine, wanted = [], [tensor_of(truth(*case)) for case in cases]
+    for case, answer, want in zip(cases, answers, wanted):
+        if answer is None:
+            raise Wrong(f"It returns nothing for {_told(names, case)}: has every way its return?")
+        got = tensor_of(answer)
+        mine.append(got.reshape(want.shape) if got.numel() == want.numel() == 1 else got)
+    for case, got, want in zip(cases, mine, wanted):
+        if not same(got, want):
+            hint = _hint(mine, wanted, cases, slips) or _difference(got, want)
+            raise Wrong(f"{hint} (Seen with {_told(names, case)}.)")
+    if failed is not None:
+        raise failed
+    kind = type(answers[0]).__name__
+    usual = isinstance(answers[0], Tensor) or mine[0].dim() == 0
+    return "" if usual else f" (It came as {kind}; torch.stack or torch.as_tensor gives a tensor.)"
+
+
+def _told(names: Sequence[str], case: tuple) -> str:
+    """A case in words: shapes of tensors, and numbers."""
+
+    def words(value: object) -> str:
+        if isinstance(value, list):
+            return f"{len(value)} × {words(value[0])}"
+        return str([*value.shape]) if isinstance(value, Tensor) else shown(value)
+
+    return ", ".join(f"{name} {words(value)}" for name, value in zip(names, case))
+
+
+def _hint(mine: list[Tensor], wanted: list[Tensor], cases: Sequence[tuple], slips) -> str:
+    """The sentence for a mistake that is recognised in all cases, or nothing."""
+    for hint, slip in slips.items():
+        if all(same(got, tensor_of(slip(*case))) for got, case in zip(mine, cases)):
+            return hint
+    pairs = [(got.double(), want.double()) for got, want in zip(mine, wanted)]
+    if any(got.shape != want.shape for got, want in pairs):
+        return ""
+    if mine[0].dtype == torch.bool:
+        return "It returns yes or no. Return the number itself."
+    if all(torch.equal(got, want.trunc()) for got, want in pairs):
+        return "It returns whole numbers: what stands behind the point is lost."
+    if any(all(same(g, w.round(decimals=digits)) for g, w in pairs) for digits in range(5)):
+        return "It rounds the result, and what is small is lost. Return it as it is."
+    return ""
+
+
+def _difference(mine: Tensor, truth: Tensor) -> str:
+    """What is different, where no mistake was recognised."""
+    if mine.shape != truth.shape:
+        alike = mine.squeeze().shape == truth.squeeze().shape
+        extra = " Leave the axis of one out." if alike and mine.dim() > truth.dim() else ""
+        axis = " An axis is missing." if mine.dim() < truth.dim() else extra
+        return f"It gives {[*mine.shape]} in place of {[*truth.shape]}.{axis}"
+    mine, truth = mine.double(), truth.double()
+    worst = (mine - truth).abs().flatten().argmax()
+    got, want = mine.flatten()[worst], truth.flatten()[worst]
+    if mine.dim() and got and want and same(mine, truth * (got / want)):
+        return f"All numbers are {shown(got / want)} times what they should be."
+    place = f" at {[int(k) for k in torch.unravel_index(worst, mine.shape)]}" if mine.dim() else ""
+    return f"It gives {shown(got)}{place}; {shown(want)} is right."
