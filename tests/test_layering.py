@@ -14,7 +14,7 @@ FLOORS = (
         "models": "weights",
         "shapes": "fields rows recorder compare",
         "data": "batches generated archive",
-        "training": "history recipes muon checkpoint measure loop",
+        "training": "history recipes state checkpoint measure precision loop",
     },
     {
         "networks": "",
