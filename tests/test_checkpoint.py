@@ -1,5 +1,6 @@
 """Checkpoints: a stopped training goes on to the same numbers, and no file is ever half written."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from torch import nn
 
 from cnn_lessons import data, files
-from cnn_lessons.training import Recipe, checkpoint, cross_entropy, fit
+from cnn_lessons.training import Recipe, checkpoint, cross_entropy, fit, loop
 from cnn_lessons.training.checkpoint import CheckpointError
 
 RECIPE = Recipe(epochs=4, learning_rate=0.02, clip=1.0)
@@ -51,14 +52,27 @@ class Interrupted:
             yield batch
 
 
-def train_for(after=10**6, path=None, recipe=RECIPE, model=None, in_validation=10**6, **options):
+def train_for(
+    after=10**6,
+    path=None,
+    recipe=RECIPE,
+    model=None,
+    in_validation=10**6,
+    optimizer=None,
+    **options,
+):
     """A new process in small: new network, new batches, other random numbers before it."""
     model = model or network()
     torch.rand(7)
-    train = SET.batches("train", 16, augment=True, images=64, **options)
-    checks = Interrupted(SET.batches("validation", 4), in_validation)
-    history = fit(model, Interrupted(train, after), checks, recipe, False, checkpoint=path)
-    return model, history
+    train = Interrupted(SET.batches("train", 16, augment=True, images=64, **options), after)
+    # Shuffled, so that its sums would come out differently if its order were not kept.
+    checks = Interrupted(SET.batches("validation", 4, shuffle=True), in_validation)
+    how = {"checkpoint": path, "optimizer": optimizer}
+    return model, fit(model, train, checks, recipe, False, **how)
+
+
+def adam(model, recipe):
+    return torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate)
 
 
 def numbers(history):
@@ -66,16 +80,20 @@ def numbers(history):
     return [history.column(name) for name in names]
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("precision", "optimizer"), [("float32", None), ("bfloat16", None), ("float32", adam)]
+)
 @pytest.mark.parametrize("stops", [[0], [2], [4], [5], [7, 2], [15], [16]])
-def test_a_resumed_training_is_the_uninterrupted_one_bit_for_bit(tmp_path, stops, precision):
-    recipe = replace(RECIPE, precision=precision)
-    expected, whole = train_for(recipe=recipe)
+def test_a_resumed_training_is_the_uninterrupted_one_bit_for_bit(
+    tmp_path, stops, precision, optimizer
+):
+    how = {"recipe": replace(RECIPE, precision=precision), "optimizer": optimizer}
+    expected, whole = train_for(**how)
     assert len(whole.epochs) == 4 and whole.batches == 16
     for after in stops:
-        train_for(after, tmp_path / "run", recipe)
+        train_for(after, tmp_path / "run", **how)
     # What the new process starts with must not matter: another seed, other weights.
-    model, history = train_for(path=tmp_path / "run", recipe=recipe, model=network(seed=9))
+    model, history = train_for(path=tmp_path / "run", model=network(seed=9), **how)
     assert numbers(history) == numbers(whole) and history.batches == 16
     for name, tensor in expected.state_dict().items():
         assert torch.equal(model.state_dict()[name], tensor), name
@@ -167,32 +185,87 @@ def test_a_kill_while_writing_leaves_the_file_before(tmp_path, function):
     assert process.returncode == -9
     tensors, record = checkpoint.read(path)
     assert record["epoch"] == 1 and tensors["weight"].sum() == 1000
+    (left,) = set(tmp_path.iterdir()) - {path}
     checkpoint.write(path, tensors, {"epoch": 3})  # what the killed one left is not in the way
+    assert left.exists()  # for it could be that of a process that is still writing
+    os.utime(left, (0, 0))
+    checkpoint.write(path, tensors, {"epoch": 4})
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-@pytest.mark.parametrize("kept", [0, 5, 100, 5000, -1])
+@pytest.mark.parametrize("kept", [40, 100, 5000, -1])
 def test_a_file_cut_short_is_refused(tmp_path, kept):
     train_for(4, tmp_path / "run")
     content = (tmp_path / "run").read_bytes()
     assert len(content) > 5001
     (tmp_path / "run").write_bytes(content[:kept])
+    with pytest.raises(CheckpointError, match=r"run is cut short or damaged .*delete it"):
+        train_for(path=tmp_path / "run")
+
+
+@pytest.mark.parametrize("place", ["tensors", '"train_loss', "sha256"])
+def test_a_flipped_bit_is_refused(tmp_path, place):
+    train_for(8, tmp_path / "run")
+    content = bytearray((tmp_path / "run").read_bytes())
+    at = len(content) - 50 if place == "tensors" else content.index(place.encode()) + 20
+    content[at] ^= 1
+    (tmp_path / "run").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"run is (cut short or )?damaged"):
+        train_for(path=tmp_path / "run")
+
+
+def zipped(path):
+    torch.save({"weight": torch.zeros(2)}, path)
+
+
+def pickled(path):
+    torch.save({"weight": torch.zeros(2)}, path, _use_new_zipfile_serialization=False)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (zipped, "no checkpoint but a zip archive, as torch.save writes it"),
+        (pickled, "no checkpoint but a pickle"),
+        (lambda path: save_file({"weight": torch.zeros(2)}, path), "no checkpoint but of another"),
+        (lambda path: path.write_bytes(b""), "no checkpoint but of another origin, or empty"),
+        (lambda path: path.write_bytes(b"12345"), "no checkpoint but of another origin"),
+        (lambda path: path.write_text("my thesis " * 99), "no checkpoint but of another origin"),
+        (lambda path: path.mkdir(), "is not a file"),
+    ],
+)
+def test_a_file_of_another_origin_is_refused_and_nobody_is_told_to_delete_it(tmp_path, make, words):
+    make(tmp_path / "run")
+    with pytest.raises(CheckpointError) as caught:
+        train_for(path=tmp_path / "run")
+    assert words in str(caught.value) and "name another" in str(caught.value)
+    assert "delete" not in str(caught.value) and (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"about": 1},
+        {"done": 2},
+        {"done": {"history": {"epochs": [[]]}, "passes": []}},
+        {"done": {"history": {}, "passes": ["one", "two"], "machine": ""}},
+    ],
+)
+def test_a_record_of_another_form_is_refused(tmp_path, change):
+    train_for(4, tmp_path / "run")
+    tensors, record = checkpoint.read(tmp_path / "run")
+    checkpoint.write(tmp_path / "run", {}, record | change)
+    with pytest.raises(CheckpointError, match="run is damaged"):
+        train_for(path=tmp_path / "run")
+    (tmp_path / "run").write_bytes(save(tensors, {"record": json.dumps([record])}))
     with pytest.raises(CheckpointError, match="run is cut short or damaged"):
         train_for(path=tmp_path / "run")
 
 
-def test_a_flipped_bit_is_refused(tmp_path):
-    train_for(4, tmp_path / "run")
-    content = bytearray((tmp_path / "run").read_bytes())
-    content[-50] ^= 1
-    (tmp_path / "run").write_bytes(content)
-    with pytest.raises(CheckpointError, match="sha256 is not the recorded one"):
-        train_for(path=tmp_path / "run")
-
-
-def test_a_file_of_another_origin_is_refused(tmp_path):
-    save_file({"weight": torch.zeros(2)}, tmp_path / "run")
-    with pytest.raises(CheckpointError, match="was not written by this course"):
+def test_a_record_nested_without_end_is_refused(tmp_path):
+    record = "[" * 100_000
+    (tmp_path / "run").write_bytes(save({}, {"record": record}))
+    with pytest.raises(CheckpointError, match="run is cut short or damaged"):
         train_for(path=tmp_path / "run")
 
 
@@ -226,5 +299,49 @@ def test_other_pictures_layers_and_losses_are_refused_too(tmp_path):
     tanh[2] = nn.Tanh()
     with pytest.raises(CheckpointError, match="layers is"):
         run(SET, tanh)
-    with pytest.raises(CheckpointError, match="loss is None there and cross_entropy here"):
-        run(SET, network(), cross_entropy)
+    with pytest.raises(CheckpointError, match="loss is cross_entropy there and doubled here"):
+        run(SET, network(), doubled)
+
+
+def doubled(model, images, labels):
+    loss, logits = cross_entropy(model, images, labels)
+    return 2 * loss, logits
+
+
+def test_layers_that_share_their_weights_can_be_written_and_read(tmp_path):
+    def shared():
+        model = nn.Sequential(nn.Flatten(), nn.Linear(3072, 10), nn.Linear(10, 10))
+        model.append(model[2])
+        return model
+
+    torch.manual_seed(0)
+    expected, whole = train_for(model=shared())
+    torch.manual_seed(0)
+    train_for(7, tmp_path / "run", model=shared())
+    model, history = train_for(path=tmp_path / "run", model=shared())
+    assert numbers(history) == numbers(whole)
+    assert torch.equal(model[2].weight, expected[2].weight) and model[2] is model[3]
+
+
+def test_another_number_of_threads_is_told(tmp_path, capsys, monkeypatch):
+    train_for(4, tmp_path / "run")
+    capsys.readouterr()
+    train_for(4, tmp_path / "run")
+    assert "last digits" not in capsys.readouterr().out
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 99)
+    train_for(4, tmp_path / "run")
+    out = capsys.readouterr().out
+    assert "Its last digits may change: it ran on" in out and "with 99 threads" in out
+
+
+def test_the_precision_that_was_found_is_kept(tmp_path, monkeypatch):
+    recipe, asked = replace(RECIPE, precision="auto"), []
+
+    def found(answer):
+        return lambda *_: asked.append(answer) or answer
+
+    monkeypatch.setattr(loop, "faster_precision", found("bfloat16"))
+    _, stopped = train_for(0, tmp_path / "run", recipe)  # before the first epoch is over
+    monkeypatch.setattr(loop, "faster_precision", found("float32"))
+    _, history = train_for(path=tmp_path / "run", recipe=recipe)
+    assert asked == ["bfloat16"] and stopped.precision == history.precision == "bfloat16"

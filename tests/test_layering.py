@@ -14,7 +14,7 @@ FLOORS = (
         "models": "starts conversion",
         "shapes": "fields rows recorder",
         "data": "batches generated archive",
-        "training": "history statistics recipes checkpoint measure loop",
+        "training": "history statistics recipes state checkpoint measure precision loop",
     },
     {
         "networks": "",

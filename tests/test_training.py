@@ -8,7 +8,7 @@ from torch import nn
 
 from cnn_lessons import training
 from cnn_lessons.models import LeNet5
-from cnn_lessons.training import Recipe, checkpoint, evaluate, faster_precision, fit, loop, predict
+from cnn_lessons.training import Recipe, evaluate, faster_precision, fit, precision, predict, state
 from cnn_lessons.training.recipes import triangle
 
 
@@ -104,12 +104,14 @@ def test_fit_takes_another_optimizer():
 
     def adam(model, recipe):
         made.append(torch.optim.Adam(model.parameters(), lr=recipe.learning_rate))
-        return made[0]
+        return made[-1]
 
-    recipe = Recipe(epochs=2, learning_rate=0.01)
-    fit(small(), Pictures(), Pictures(), recipe, progress=False, optimizer=adam)
-    assert made[0].param_groups[0]["lr"] == recipe.rate(3 / 4)
-    assert all(state["step"] == 4 for state in made[0].state.values())
+    recipe = Recipe(epochs=10, learning_rate=0.003)
+    history = fit(small(), Pictures(), Pictures(), recipe, False, optimizer=adam)
+    assert history.epochs[-1].train_accuracy == 1.0
+    steps = [float(of["step"]) for of in made[0].state.values()]
+    assert steps == [20.0, 20.0]
+    assert made[0].param_groups[0]["lr"] == pytest.approx(recipe.rate(19 / 20))
 
 
 def test_without_a_fused_optimizer_the_plain_one_learns_the_same(monkeypatch):
@@ -148,7 +150,7 @@ class Clock:
 
     def __init__(self, monkeypatch, seconds):
         self.now, self.seconds = 0.0, seconds
-        monkeypatch.setattr(loop.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(precision.time, "perf_counter", lambda: self.now)
 
     def loss(self, model, images, labels):
         on = torch.is_autocast_enabled(images.device.type)
@@ -210,9 +212,9 @@ def test_the_generators_of_a_gpu_are_kept_too(monkeypatch):
     monkeypatch.setattr(
         torch.cuda, "set_rng_state", lambda state, k: put_back.update({k: int(state)})
     )
-    found = checkpoint.rng_states()
+    found = state.rng_states()
     assert list(found) == ["cpu", "cuda0", "cuda1"]
-    checkpoint.set_rng_states(found)
+    state.set_rng_states(found)
     assert put_back == {0: 0, 1: 1}
 
 
@@ -285,12 +287,29 @@ def test_a_loss_that_is_not_finite_stops_and_says_what_to_try():
     assert "learning_rate below 1e+30" in history.stopped
 
 
-def test_predict_is_in_evaluation_mode_and_puts_the_mode_back():
+def test_predict_is_in_evaluation_mode_and_puts_the_mode_of_each_layer_back():
     model = nn.Sequential(nn.Dropout(0.5), small())
-    logits, labels = predict(model.train(), Pictures())
+    model.train()[1].eval()  # as one freezes a part
+    logits, labels = predict(model, Pictures())
     again, _ = predict(model, Pictures())
-    assert torch.equal(logits, again) and logits.shape == (32, 10) and model.training
+    assert torch.equal(logits, again) and logits.shape == (32, 10)
+    assert model.training and model[0].training and not model[1].training
     assert torch.equal(labels, torch.arange(32) % 10) and not logits.requires_grad
+
+
+def test_no_pictures_are_an_error_with_a_name():
+    with pytest.raises(ValueError, match="batches must hold at least one picture"):
+        evaluate(small(), [])
+
+
+def test_what_watch_draws_changes_no_number_of_the_training():
+    def run(watch):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Dropout(0.5), small())
+        return fit(model, Pictures(), Pictures(), Recipe(epochs=3), False, watch=watch)
+
+    plain, watched = run(None), run(lambda history: torch.rand(5))
+    assert plain.column("train_loss") == watched.column("train_loss")
 
 
 def test_watch_sees_every_finished_epoch():

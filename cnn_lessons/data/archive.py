@@ -6,28 +6,28 @@ dataset = load()
 import contextlib
 import gzip
 import hashlib
-import io
 import os
-import pickle
 import queue
+import stat
 import tarfile
-import tempfile
 import textwrap
 import threading
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
-import pooch
+import platformdirs
 import requests
 import torch
 from tqdm.auto import tqdm
 
 from cnn_lessons.data.batches import CLASS_NAMES, Dataset, Split, with_validation
 from cnn_lessons.data.generated import generate
+from cnn_lessons.files import write_whole
 
 
 class DataError(RuntimeError):
@@ -35,6 +35,16 @@ class DataError(RuntimeError):
 
 
 FOLDER = "cifar-10-batches-py"
+MEMBERS = {  # its seven files, and their md5 in the original archive
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
+    "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
+}
+MAX_BYTES = 64 * 2**20  # twice the size of the largest member
 
 
 def load(
@@ -59,8 +69,8 @@ def load(
     if os.environ.get("CNN_LESSONS_DATA"):
         found = _named("CNN_LESSONS_DATA", os.environ["CNN_LESSONS_DATA"])
         return _announced(read_folder(found), announce, "the folder that CNN_LESSONS_DATA names")
-    found, source = _look_in(_cache_folder(cache)), "the cache folder"
-    if found is None:
+    found, source = _cache_folder(cache) / FOLDER, "the cache folder"
+    if not _is_whole(found):
         try:
             if not download:
                 raise DataError("CNN_LESSONS_DATA is not set, the cache is empty, download=False")
@@ -68,29 +78,31 @@ def load(
         except DataError as error:
             announce(_not_cifar10(str(error)))
             return _announced(generate(), announce)
-    return _announced(read_folder(found), announce, source)
-
-
-def _look_in(folder: str | Path) -> Path | None:
-    """The folder of batch files, which may be `folder` itself or lie in it."""
-    for candidate in (Path(folder) / FOLDER, Path(folder)):
-        if candidate.is_dir() and (candidate.name == FOLDER or (candidate / "test_batch").exists()):
-            return candidate
-    return None
+    try:
+        return _announced(read_folder(found), announce, source)
+    except DataError as error:
+        raise DataError(f"{error}, or delete {found} to have it downloaded again") from error
 
 
 def _named(who: str, folder: str | Path) -> Path:
-    found = _look_in(folder)
-    if found is None:
-        raise DataError(
-            f"{who} is {str(folder)!r}, but {FOLDER} is not there: give the folder that contains "
-            f"{FOLDER}, or leave {who} out to use the cache or a download"
-        )
-    return found
+    """The folder of batch files, which may be `folder` itself or lie in it."""
+    path = Path(os.path.expanduser(folder)).absolute()
+    for candidate in (path / FOLDER, path):
+        is_it = candidate.name == FOLDER or os.path.exists(candidate / "test_batch")
+        if is_it and os.path.isdir(candidate):
+            return candidate
+    raise DataError(
+        f"{who} is {str(folder)!r}, but {FOLDER} is not there (looked in {path}): give the folder "
+        f"that contains {FOLDER}, or leave {who} out to use the cache or a download"
+    )
 
 
 def _cache_folder(cache: str | Path | None) -> Path:
-    return Path(cache or pooch.os_cache("cnn-lessons"))
+    return Path(os.path.expanduser(cache or platformdirs.user_cache_dir("cnn-lessons")))
+
+
+def _is_whole(folder: Path) -> bool:
+    return all(os.path.isfile(folder / name) for name in MEMBERS)
 
 
 def _announced(dataset: Dataset, announce, source: str | None = None) -> Dataset:
@@ -103,7 +115,7 @@ def _announced(dataset: Dataset, announce, source: str | None = None) -> Dataset
 
 def _not_cifar10(reasons: str) -> str:
     lines = ["THIS IS NOT CIFAR-10", ""]
-    lines += ["CIFAR-10 could not be had, so generated pictures of ten shapes take its place."]
+    lines += ["CIFAR-10 could not be had, so generated pictures of ten forms take its place."]
     lines += ["Everything runs, but no number here can be compared with one for CIFAR-10.", ""]
     for reason in ["Why:", *reasons.splitlines()]:
         lines += textwrap.wrap(reason, 88, subsequent_indent="    ")
@@ -127,109 +139,100 @@ MIRRORS = (
 ARCHIVE = "cifar-10-python.tar.gz"
 ARCHIVE_MD5 = "c58f30108f718f92721af3b95e74349a"
 ARCHIVE_SIZE = 170_498_071
-MEMBERS = {  # file and md5 in the original archive
-    "data_batch_1": "c99cafc152244af753f735de768cd75f",
-    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
-    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
-    "data_batch_4": "634d18415352ddfa80567beed471001a",
-    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
-    "test_batch": "40351d587109b95175f43aff81a1287e",
-    "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
-}
-MAX_BYTES = 64 * 2**20  # twice the size of the largest member
+CONNECT, SILENCE = 5, 30  # seconds to wait for a connection, and then for each next byte
+CHUNK = 64 * 1024  # bytes that are written at a time
 
 
 def fetch(
     cache: str | Path | None = None, mirrors: tuple[str, ...] = MIRRORS, progress: bool = True
 ) -> Path:
-    """Download, check, unpack and move into place whole; returns the cifar-10-batches-py folder.
+    """Download, check and unpack; returns the cifar-10-batches-py folder with its seven files.
 
     Tries the mirrors in turn. What has arrived is kept when a connection breaks or the user
     interrupts, and the next mirror or call goes on from there. A folder already in place is
     returned as it is. Raises DataError if no mirror serves the file or the cache is not writable.
     """
     cache = _cache_folder(cache)
-    target = cache / FOLDER
-    if target.is_dir():
-        return target
+    part = cache / f"{ARCHIVE}.part"
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as scratch:
-            archive = _download(cache, mirrors, progress)
-            _unpack(archive, Path(scratch) / FOLDER)
-            os.replace(Path(scratch) / FOLDER, target)
-        archive.unlink(missing_ok=True)
+        if not _is_whole(cache / FOLDER):
+            cache.mkdir(parents=True, exist_ok=True)
+            _download(part, mirrors, progress)
+            _unpack(part, cache / FOLDER)
+            part.unlink(missing_ok=True)
     except OSError as error:
-        if not target.is_dir():  # else another process was faster
+        if not _is_whole(cache / FOLDER):  # else another process was faster
             raise DataError(
-                f"the cache folder {cache} cannot be used ({error}): make it writable, or set "
-                f"CNN_LESSONS_DATA to a folder that contains {FOLDER}"
+                f"the cache folder {cache} cannot be used ({error}): make it writable, make room, "
+                f"or set CNN_LESSONS_DATA to a folder that contains {FOLDER}"
             ) from error
-    return target
+    return cache / FOLDER
 
 
-def _download(cache: Path, mirrors: tuple[str, ...], progress: bool) -> Path:
-    """The archive, checked by md5, from the first mirror that delivers it."""
-    pooch.get_logger().setLevel("WARNING")
-    downloader = _ResumingDownloader(cache / f"{ARCHIVE}.part", progress)
+def _download(part: Path, mirrors: tuple[str, ...], progress: bool) -> None:
+    """Leave the archive in `part`, checked by md5, from the first mirror that delivers it."""
     reasons = _silent(mirrors)
     for address in () if reasons else mirrors:
         hope = True
         while hope:
-            had = downloader.received
+            had = _size(part)
             try:
-                known = {"known_hash": f"md5:{ARCHIVE_MD5}", "fname": ARCHIVE, "path": cache}
-                return Path(pooch.retrieve(address, **known, downloader=downloader))
-            except requests.RequestException as error:
-                reasons[address] = _in_short(error)
-                hope = downloader.received > had  # it broke off, but it brought us further
-            except ValueError:
+                if had < ARCHIVE_SIZE:
+                    _append(part, address, had, progress)
+                if hashlib.md5(part.read_bytes(), usedforsecurity=False).hexdigest() == ARCHIVE_MD5:
+                    return
+                part.unlink()
                 reasons[address] = "sent other bytes (wrong md5)"
                 hope = had > 0  # the wrong bytes may be the ones that lay there before
-            except FileNotFoundError:  # another process finished the part: the next turn finds it
+            except requests.RequestException as error:
+                reasons[address] = _in_short(error)
+                hope = _size(part) > had  # it broke off, but it brought us further
+            except FileNotFoundError:  # another process took the part away
+                if _is_whole(part.parent / FOLDER):
+                    return
                 reasons[address], hope = "was overtaken by another download", False
     told = [f"{urlsplit(address).netloc}: {reason}" for address, reason in reasons.items()]
+    if _size(part):
+        told += [f"what has arrived is kept, and the next call goes on from there: {part}"]
     raise DataError("\n".join([f"no mirror delivered {ARCHIVE}", *told]))
 
 
-class _ResumingDownloader:
-    """What pooch lacks: keeps what has arrived in `part` and asks a server for the rest only."""
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
 
-    def __init__(self, part: Path, progress: bool):
-        self.part, self.progress = part, progress
 
-    @property
-    def received(self) -> int:
-        return self.part.stat().st_size if self.part.exists() else 0
-
-    def __call__(self, address: str, output_file: str, _pooch) -> None:
-        if self.received < ARCHIVE_SIZE:
-            self._append(address, self.received)
-        os.replace(self.part, output_file)  # pooch checks it, and throws it away if it is wrong
-
-    def _append(self, address: str, start: int) -> None:
-        # identity: a server that calls .tar.gz an encoding would have it unpacked on arrival
-        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
-        with requests.get(address, headers=headers, stream=True, timeout=(5, 30)) as answer:
-            if answer.status_code == 416:  # it has no such range: from the beginning then
-                return self._append(address, 0)
-            answer.raise_for_status()
-            start = start if answer.status_code == 206 else 0
-            size = start + int(answer.headers.get("Content-Length", ARCHIVE_SIZE - start))
-            if size != ARCHIVE_SIZE or "html" in answer.headers.get("Content-Type", ""):
-                raise requests.RequestException("sent something else, such as a web page")
-            self.part.touch()
-            # Never cut off and never appended to: of two processes that download at once, both
-            # write the same bytes at the same places.
-            shown = {"desc": "CIFAR-10", "unit": "B", "unit_scale": True, "total": ARCHIVE_SIZE}
-            bar = tqdm(**shown, initial=start, disable=not self.progress)
-            with open(self.part, "r+b") as file, bar:
-                file.seek(start)
-                for chunk in answer.iter_content(64 * 1024):
+def _append(part: Path, address: str, start: int, progress: bool) -> None:
+    """Add to `part` what it lacks, from byte `start` on, or else from the beginning."""
+    # identity: a server that calls .tar.gz an encoding would have it unpacked on arrival
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    with requests.get(address, headers=headers, stream=True, timeout=(CONNECT, SILENCE)) as answer:
+        if answer.status_code == 416 and start:  # it has no such range: from the beginning then
+            return _append(part, address, 0, progress)
+        answer.raise_for_status()
+        start = start if answer.status_code == 206 else 0
+        size = answer.headers.get("Content-Length", str(ARCHIVE_SIZE - start))
+        if size != str(ARCHIVE_SIZE - start) or "html" in answer.headers.get("Content-Type", ""):
+            raise requests.RequestException("sent something else, such as a web page")
+        part.touch()
+        # Never cut off and never appended to: of two processes that download at once, both
+        # write the same bytes at the same places.
+        shown = {"desc": "CIFAR-10", "unit": "B", "unit_scale": True, "total": ARCHIVE_SIZE}
+        bar = tqdm(**shown, initial=start, disable=not progress)
+        with open(part, "r+b") as file, bar:
+            file.seek(start)
+            how = "then it ended"
+            try:
+                for chunk in answer.iter_content(CHUNK):
                     file.write(chunk)
                     bar.update(len(chunk))
-        if self.received < ARCHIVE_SIZE:
-            raise requests.RequestException("stopped before the end")
+                    if file.tell() > ARCHIVE_SIZE:
+                        break
+            except requests.RequestException as error:
+                silent = "timed out" in str(error)
+                how = f"then nothing for {SILENCE} seconds" if silent else "then it broke off"
+            if file.tell() < ARCHIVE_SIZE:
+                came = f"{file.tell():,} of {ARCHIVE_SIZE:,} bytes are here"
+                raise requests.RequestException(f"{came}, {how}")
 
 
 def _silent(mirrors: tuple[str, ...], seconds: float = 8) -> dict[str, str]:
@@ -259,30 +262,36 @@ def _silent(mirrors: tuple[str, ...], seconds: float = 8) -> dict[str, str]:
 
 
 def _in_short(error: requests.RequestException) -> str:
-    if error.response is not None:
+    if isinstance(error, requests.HTTPError):
         return f"answered {error.response.status_code} {error.response.reason}"
-    if isinstance(error, requests.ConnectTimeout | requests.ReadTimeout):
-        return "no answer in time"
-    if isinstance(error, requests.ConnectionError):
-        return "cannot be reached"
+    for kind, reason in (
+        (requests.TooManyRedirects, "redirects without end"),
+        (requests.ConnectTimeout, f"no connection in {CONNECT} seconds"),
+        (requests.ReadTimeout, f"connected, then no answer in {SILENCE} seconds"),
+        (requests.exceptions.SSLError, "its certificate cannot be verified"),
+        (requests.exceptions.ProxyError, "the proxy cannot be used"),
+        (requests.ConnectionError, "cannot be reached"),
+    ):
+        if isinstance(error, kind):
+            return reason
     return str(error)
 
 
-def _unpack(archive: Path, target: Path) -> None:
+def _unpack(archive: Path, folder: Path) -> None:
     """Just the seven files, each by its full name and only if it is a plain file of sane size."""
-    target.mkdir()
     try:
         with tarfile.open(archive, "r:gz") as tar:
+            found = set()
             for member in tar:
-                folder, _, name = member.name.partition("/")
-                if folder == FOLDER and name in MEMBERS and member.isreg():
+                parent, _, name = member.name.partition("/")
+                if parent == FOLDER and name in MEMBERS and member.isreg():
                     if member.size > MAX_BYTES:
                         raise DataError(f"{archive}: {name} is too large for a batch file")
-                    (target / name).write_bytes(tar.extractfile(member).read())
+                    write_whole(folder / name, tar.extractfile(member).read())
+                    found.add(name)
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise DataError(f"{archive}: damaged ({error}); delete it, then try again") from error
-    missing = [name for name in MEMBERS if not (target / name).exists()]
-    if missing:
+    if missing := [name for name in MEMBERS if name not in found]:
         raise DataError(f"{archive}: lacks {', '.join(missing)}; delete it, then try again")
 
 
@@ -295,91 +304,123 @@ def read_folder(folder: str | Path) -> Dataset:
     A copy with other md5 sums than the original's is read too, named "CIFAR-10 (unverified copy)".
     Raises DataError, naming the file, for one that is missing, damaged, or not what it should be.
     """
-    folder = Path(folder)
-    _read(folder / "batches.meta", _check_class_names)
-    batches = [_read(folder / f"data_batch_{number}", _to_split) for number in range(1, 6)]
-    train = Split(
-        torch.cat([batch.images for batch in batches]),
-        torch.cat([batch.labels for batch in batches]),
-    )
-    test = _read(folder / "test_batch", _to_split)
-    original = all(_md5(folder / name) == md5 for name, md5 in MEMBERS.items())
+    splits, original = [], True
+    for name, md5 in MEMBERS.items():
+        path = Path(os.path.expanduser(folder)) / name
+        try:
+            raw = _content(path)
+            original &= hashlib.md5(raw, usedforsecurity=False).hexdigest() == md5
+            if name == "batches.meta":
+                _check_class_names(_values(raw))
+            else:
+                splits.append(_to_split(_values(raw)))
+        except (ValueError, OSError) as error:
+            problem = f"not a readable CIFAR-10 file ({error})"
+            if isinstance(error, FileNotFoundError):
+                problem = "the file is missing"
+            raise DataError(f"{path}: {problem}; put a whole {FOLDER} there") from error
+    *train, test = splits
+    images, labels = ([getattr(part, kind) for part in train] for kind in ("images", "labels"))
     name = "CIFAR-10" if original else "CIFAR-10 (unverified copy)"
+    train = Split(torch.cat(images), torch.cat(labels))
     return with_validation(name, train, test, CLASS_NAMES, str(folder))
 
 
-def _md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+def _content(path: Path) -> bytes:
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("not a plain file")
+    with open(path, "rb") as file:
+        raw = file.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise ValueError(f"larger than {MAX_BYTES:,} bytes")
+    return raw
 
 
-def _read(path: Path, convert: Callable):
-    """What `convert` makes of the file's content. Any failure is a DataError naming the file."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"larger than {MAX_BYTES:,} bytes")
-        content = _BatchUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
-        return convert(content)
-    except FileNotFoundError as error:
-        problem, cause = "the file is missing", error
-    except Exception as error:  # damaged bytes can raise anything
-        problem, cause = f"not a readable CIFAR-10 file ({type(error).__name__}: {error})", error
-    raise DataError(
-        f"{path}: {problem}; put a whole copy of {FOLDER} there, or delete the folder to have it "
-        "downloaded again"
-    ) from cause
+# A batch file is a pickle, and a pickle is a program, which could do anything. It is not run here:
+# in what Python 2 wrote, the strings and numbers come in a fixed order, and they are all we need.
+MAX_STEPS = 100_000  # instructions; a file of 10,000 pictures has about 40,000
+# K, M, J: a number. U, T: the length of a string; 0x8A: of a long number. q, r: note the last
+# value under a number; h, j: take the one noted there. The bytes of each of these numbers:
+SIZES = dict(zip(b"KMJUT\x8aqrhj", (1, 2, 4, 1, 4, 1, 1, 4, 1, 4)))
+CONSTANTS = dict(zip(b"N\x88\x89", (None, True, False)))
+BUILDING = b"(]})t\x85\x86\x87Rbeasu"  # lists, tuples, calls: nothing is built, nothing is called
+NAMES = (b"numpy.core.multiarray\n_reconstruct", b"numpy\nndarray", b"numpy\ndtype")
 
 
-class _NumpyName:
-    """Stands in for each NumPy name that a batch file mentions: keeps what it is given, no more."""
+def _values(raw: bytes) -> list:
+    """The strings, numbers and names in a batch file, in their order.
 
-    args, state = (), None
-
-    def __init__(self, *args):
-        self.args = args
-
-    def __setstate__(self, state):
-        self.state = state
-
-
-class _BatchUnpickler(pickle.Unpickler):
-    """Plain values, and arrays as `_NumpyName`; a file that asks for anything else is refused.
-
-    A pickle is a program that may call whatever it can name, so it gets to name nothing real.
+    Raises ValueError for an instruction or a name that no batch file has.
     """
+    if raw[:2] != b"\x80\x02":
+        raise ValueError(f"it begins with {raw[:8]!r}, not as Python 2 wrote it")
+    values, noted, last, at = [], {}, None, 2
+    for _ in range(MAX_STEPS):
+        code = raw[at] if at < len(raw) else 0
+        size = SIZES.get(code, 0)
+        number = int.from_bytes(raw[at + 1 : at + 1 + size], "little", signed=code in b"J")
+        at += 1 + size
+        if at > len(raw):
+            raise ValueError("truncated")
+        if code in b".":
+            return values
+        if code in b"qr":
+            noted[number] = last
+            continue
+        if code in BUILDING:
+            last = BUILDING
+            continue
+        if code in b"KMJ":
+            last = number
+        elif code in CONSTANTS:
+            last = CONSTANTS[code]
+        elif code in b"UT\x8a":
+            last = raw[at : at + number]
+            at += number
+            if code in b"\x8a":
+                last = int.from_bytes(last, "little", signed=True)
+        elif code in b"ci":
+            last = b"\n".join(raw[at : at + 99].split(b"\n")[:2])
+            at += len(last) + 1
+            last = last.replace(b"._core.", b".core.")  # since NumPy 2
+            if last not in NAMES:
+                raise ValueError(f"it asks for {last!r}, which no batch file needs")
+        elif code in b"hj" and noted.get(number, BUILDING) is not BUILDING:
+            last = noted[number]
+        else:
+            raise ValueError(f"instruction {code:#04x} at byte {at - 1}, which no batch file has")
+        values.append(last)
+    raise ValueError(f"more than {MAX_STEPS:,} instructions")
 
-    NAMES = (
-        ("numpy.core.multiarray", "_reconstruct"),
-        ("numpy._core.multiarray", "_reconstruct"),  # since NumPy 2
-        ("numpy", "ndarray"),
-        ("numpy", "dtype"),
-    )
 
-    def find_class(self, module, name):
-        if (module, name) not in self.NAMES:
-            raise pickle.UnpicklingError(f"asks for {module}.{name}, which no batch file needs")
-        return _NumpyName
+def _after(values: list, key: bytes) -> list:
+    if key not in values:
+        raise ValueError(f"it has no {key.decode()}")
+    return values[values.index(key) + 1 :]
 
 
-def _to_split(content: dict) -> Split:
-    """A batch file's dictionary: b"data", uint8 rows of 3072 = 3x32x32, and b"labels", a list."""
-    _version, shape, dtype, column_first, raw = content[b"data"].state
-    if dtype.args[0] not in ("u1", b"u1"):
-        raise ValueError(f"pixels must be uint8 (u1); got {dtype.args[0]!r}")
-    labels = np.array(content[b"labels"])
-    if labels.ndim != 1 or labels.dtype.kind != "i" or not 10 <= len(labels) == shape[0]:
-        raise ValueError(
-            f"needs 10 pictures or more, each with a label; got {shape}, {labels.shape}"
-        )
-    if labels.min() < 0 or labels.max() > 9:
-        raise ValueError(f"labels must be from 0 to 9; got {labels.min()} to {labels.max()}")
-    if tuple(shape) != (len(labels), 3072) or len(raw) != 3072 * len(labels):
-        raise ValueError(f"pixels must be rows of 3072; got {shape} in {len(raw):,} bytes")
-    pixels = np.frombuffer(raw, np.uint8).reshape(shape, order="F" if column_first else "C")
-    images = torch.from_numpy(pixels.reshape(-1, 3, 32, 32).copy())
-    return Split(images, torch.from_numpy(labels.astype(np.int64)))
+def _to_split(values: list) -> Split:
+    """What stands behind "labels", numbers, and "data", a uint8 array of rows of 3072 = 3x32x32."""
+    labels = list(takewhile(lambda value: type(value) is int, _after(values, b"labels")))
+    match _after(values, b"data")[:24]:
+        case [make, array, 0, b"b", 1, int(rows), columns, dtype, b"u1", *state]:
+            at = next((k for k, v in enumerate(state) if type(v) is bytes and len(v) > 99), 0)
+        case _:
+            raise ValueError("its pixels are no array of uint8 (u1)")
+    if (make, array, dtype) != NAMES or columns != 3072 or not at or len(state[at]) != 3072 * rows:
+        raise ValueError(f"its pixels are no array of rows of 3072; got {rows} rows of {columns}")
+    if rows != len(labels) or rows < 10:
+        got = f"{rows} pictures and {len(labels)} labels"
+        raise ValueError(f"needs 10 pictures or more, each with a label; got {got}")
+    if min(labels) < 0 or max(labels) > 9:
+        raise ValueError(f"labels must be from 0 to 9; got {min(labels)} to {max(labels)}")
+    order = "F" if state[at - 1] else "C"  # what stands before the pixels: by columns or by rows
+    pixels = np.frombuffer(state[at], np.uint8).reshape((rows, columns), order=order)
+    return Split(torch.from_numpy(pixels.reshape(-1, 3, 32, 32).copy()), torch.tensor(labels))
 
 
-def _check_class_names(content: dict) -> None:
-    names = tuple(name.decode() for name in content[b"label_names"])
-    if names != CLASS_NAMES:
-        raise ValueError(f"the classes must be {', '.join(CLASS_NAMES)}; got {', '.join(names)}")
+def _check_class_names(values: list) -> None:
+    found = _after(values, b"label_names")[:10]
+    if found != [name.encode() for name in CLASS_NAMES]:
+        got = textwrap.shorten(str(found), 200)
+        raise ValueError(f"the classes must be {', '.join(CLASS_NAMES)}; got {got}")

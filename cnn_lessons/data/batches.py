@@ -73,9 +73,7 @@ class Dataset:
             raise ValueError(f"split must be one of {', '.join(splits)}; got {split!r}")
         chosen = splits[split] if images is None else splits[split].head(images)
         shuffle = split == "train" if shuffle is None else shuffle
-        return Batches(
-            chosen, self.mean, self.std, batch_size, augment, shuffle, seed=seed, device=device
-        )
+        return Batches(chosen, self, batch_size, augment, shuffle, seed, device)
 
     def with_all_training(self) -> "Dataset":
         """For the last run of a recipe that is chosen: training has the validation pictures too.
@@ -102,7 +100,6 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, 
 
     The same as `(images / 255.0).mean((0, 2, 3))` and `(images / 255.0).std((0, 2, 3),
     correction=0)`, but from counts of the 256 levels, so without a float copy of all pictures.
-    For CIFAR-10's 50,000 training pictures: mean 0.4914 0.4822 0.4465, std 0.2470 0.2435 0.2616.
     The std 0.2023 0.1994 0.2010 that is often seen is the mean of each picture's own std: too low.
     """
     levels = torch.arange(256, dtype=torch.float64) / 255
@@ -164,10 +161,10 @@ class Batches:
     Cutting a window is copying its 32 rows: one store on the device holds every picture padded, and
     mirrored as well (2 x 4,800 bytes a picture, 432 MB for CIFAR-10's training split). Seen as rows
     of 32 pixels, one beginning at each pixel, it gives a whole batch by one `index_select`, which
-    copies 96 bytes at a time. Run on the CPU; not yet run on CUDA or MPS.
+    copies 96 bytes at a time.
     """
 
-    def __init__(self, split, mean, std, batch_size, augment, shuffle, *, seed=0, device="cpu"):
+    def __init__(self, split, dataset, batch_size, augment, shuffle, seed, device):
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more; got {batch_size}")
         if seed < 0:
@@ -175,8 +172,8 @@ class Batches:
         self.num_images, self.batch_size, self.device = len(split), batch_size, device
         self.augment, self.shuffle, self.seed, self.epoch = augment, shuffle, seed, 0
         # Full pictures of mean and std: subtracting three numbers at a time would take longer.
-        self._mean = _levels(mean, device).expand(32, 32, 3).contiguous()
-        self._std = _levels(std, device).expand(32, 32, 3).contiguous()
+        self._mean = _levels(dataset.mean, device).expand(32, 32, 3).contiguous()
+        self._std = _levels(dataset.std, device).expand(32, 32, 3).contiguous()
         self._labels = split.labels.to(device)
         pictures = split.images.to(device).permute(0, 2, 3, 1)
         margin, copies = (PADDING, 2) if augment else (0, 1)

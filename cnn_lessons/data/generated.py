@@ -1,11 +1,11 @@
-"""Generated pictures of ten shapes, for where CIFAR-10 cannot be had."""
+"""Generated pictures of ten simple forms, for where CIFAR-10 cannot be had."""
 
 import numpy as np
 import torch
 
 from cnn_lessons.data.batches import Dataset, Split, with_validation
 
-# Each shape is a function of coordinates x, y that gives the signed distance to its outline,
+# Each form is a function of coordinates x, y that gives the signed distance to its outline,
 # negative inside. No turn makes one of them another.
 
 
@@ -22,7 +22,7 @@ def _polygon(x, y, corners, tip, notch):
     return (radius * np.cos(angle) - notch) * side[1] - radius * np.sin(angle) * side[0]
 
 
-SHAPES = {
+FORMS = {
     "disc": lambda x, y: np.hypot(x, y) - 0.85,
     "ring": lambda x, y: np.abs(np.hypot(x, y) - 0.75) - 0.2,
     "half disc": lambda x, y: np.maximum(np.hypot(x, y + 0.4) - 1, -y - 0.4),
@@ -37,9 +37,9 @@ SHAPES = {
 
 
 def generate(train: int = 10_000, test: int = 2_000, seed: int = 0) -> Dataset:
-    """Generated colour pictures of ten shapes, for where CIFAR-10 cannot be had.
+    """Generated colour pictures of ten simple forms, for where CIFAR-10 cannot be had.
 
-    Each shape has a random place, size, turn and colour, over a background of random colour,
+    Each form has a random place, size, turn and colour, over a background of random colour,
     gradient, blotches and grain; classes are equally frequent. `train` pictures are split 9:1 into
     training and validation. The same seed gives the same pictures.
 
@@ -50,16 +50,16 @@ def generate(train: int = 10_000, test: int = 2_000, seed: int = 0) -> Dataset:
     if train < 10 or test < 1 or seed < 0:
         raise ValueError(f"needs train >= 10, test >= 1, seed >= 0; got {train}, {test}, {seed}")
     return with_validation(
-        "shapes (generated, not CIFAR-10)",
-        _draw_shapes(train, np.random.default_rng([seed, 0])),
-        _draw_shapes(test, np.random.default_rng([seed, 1])),
-        tuple(SHAPES),
+        "generated pictures (not CIFAR-10)",
+        _draw(train, np.random.default_rng([seed, 0])),
+        _draw(test, np.random.default_rng([seed, 1])),
+        tuple(FORMS),
         f"cnn_lessons.data.generate, seed {seed}",
     )
 
 
-def _draw_shapes(count: int, rng: np.random.Generator) -> Split:
-    labels = rng.permutation(np.arange(count) % len(SHAPES))
+def _draw(count: int, rng: np.random.Generator) -> Split:
+    labels = rng.permutation(np.arange(count) % len(FORMS))
     images = np.empty((count, 3, 32, 32), np.uint8)
     for start in range(0, count, 1_000):  # so that the floats of all pictures never exist at once
         part = slice(start, start + 1_000)
@@ -71,13 +71,13 @@ def _draw_shapes(count: int, rng: np.random.Generator) -> Split:
     return Split(torch.from_numpy(images), torch.from_numpy(labels))
 
 
-SIZES = (5.0, 12.0)  # half the width of a shape, in pixels
-CONTRAST = (0.25, 0.6)  # between shape and ground, in each channel, of 1
+SIZES = (5.0, 12.0)  # half the width of a form, in pixels
+CONTRAST = (0.25, 0.6)  # between form and ground, in each channel, of 1
 BLOTCHES, SLOPE, GRAIN = 0.12, 0.15, 0.06  # strengths of the disturbances, of 1
 
 
 def _cover(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """How much of each pixel its shape covers, 0 to 1: float32 (N, 32, 32), edges smoothed."""
+    """How much of each pixel its form covers, 0 to 1: float32 (N, 32, 32), edges smoothed."""
     size, turn, x0, y0 = rng.random((4, len(labels), 1, 1), dtype=np.float32)
     size = SIZES[0] + size * (SIZES[1] - SIZES[0])
     x0, y0 = ((31 - 2 * size) * place + size for place in (x0, y0))
@@ -86,14 +86,14 @@ def _cover(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     sin, cos = np.sin(2 * np.pi * turn), np.cos(2 * np.pi * turn)
     x, y = cos * x - sin * y, sin * x + cos * y
     distance = np.empty_like(x)
-    for label, outline in enumerate(SHAPES.values()):
+    for label, outline in enumerate(FORMS.values()):
         mine = labels == label
         distance[mine] = outline(x[mine], y[mine])
     return (0.5 - distance * size).clip(0, 1)
 
 
 def _ground_and_ink(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Backgrounds (N, 3, 32, 32), and for each a shape's colour (N, 3, 1, 1) that stands out."""
+    """Backgrounds (N, 3, 32, 32), and for each a form's colour (N, 3, 1, 1) that stands out."""
     colour = rng.random((count, 3, 1, 1), dtype=np.float32)
     step = rng.uniform(*CONTRAST, (count, 3, 1, 1)).astype(np.float32)
     ink = colour + np.where(colour > 0.5, -step, step)

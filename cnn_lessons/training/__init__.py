@@ -2,7 +2,8 @@
 
 from .checkpoint import CheckpointError
 from .history import Epoch, History, Result
-from .loop import cross_entropy, device, faster_precision, fit
+from .loop import device, fit, sgd
 from .measure import confusion_matrix, evaluate, predict
+from .precision import cross_entropy, faster_precision
 from .recipes import CHALLENGE, PROFILES, RECIPES, Recipe, profile
 from .statistics import Difference, difference

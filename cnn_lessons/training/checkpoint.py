@@ -5,15 +5,23 @@ One file in the safetensors format: tensors, and in its header a JSON record. It
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 from textwrap import shorten
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor, nn
+from torch import Tensor
+from tqdm.auto import tqdm
 
 from cnn_lessons.files import write_whole
+from cnn_lessons.training.history import Epoch, History
+from cnn_lessons.training.state import rng_states, set_rng_states
+
+OURS = b'{"__metadata__":{"record":"'  # what `write` begins with, after the 8 bytes of a length
+FOREIGN = {b"PK": "a zip archive, as torch.save writes it", b"\x80": "a pickle"}
+AGAIN = "delete it, or name another file"
 
 
 class CheckpointError(ValueError):
@@ -22,8 +30,9 @@ class CheckpointError(ValueError):
 
 def write(path: str | Path, tensors: dict[str, Tensor], record: dict) -> None:
     """Write tensors and record (what JSON can hold) to `path`, as `write_whole` does."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    record = record | {"sha256": _sha256(tensors)}
+    whole = {"memory_format": torch.contiguous_format}  # and a copy, where two layers share weights
+    tensors = {name: tensor.detach().cpu().clone(**whole) for name, tensor in tensors.items()}
+    record = record | {"sha256": _sha256(tensors, record)}
     write_whole(path, save(tensors, {"record": json.dumps(record)}))
 
 
@@ -32,26 +41,33 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict]:
 
     Raises CheckpointError for a file that is cut short, damaged, or of another origin.
     """
-    content = Path(path).read_bytes()
-    again = "delete it, or name another file"
+    try:
+        if not Path(path).is_file():
+            raise CheckpointError(f"{path} is not a file; name another one")
+        with open(path, "rb") as file:
+            content = file.read(8 + len(OURS))
+            if content[8:] != OURS:  # so nobody is told to delete it
+                kinds = [kind for sign, kind in FOREIGN.items() if content.startswith(sign)]
+                kind = (kinds or ["of another origin, or empty"])[0]
+                raise CheckpointError(f"{path} is no checkpoint but {kind}; name another file")
+            content += file.read()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
     try:
         tensors = load(content)
         length = int.from_bytes(content[:8], "little")
-        header = json.loads(content[8 : 8 + length])
-    except (SafetensorError, ValueError) as error:
-        raise CheckpointError(f"{path} is cut short or damaged ({error}); {again}") from error
-    try:
-        record = json.loads(header["__metadata__"]["record"])
-        expected = record["sha256"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} was not written by this course; {again}") from error
-    if _sha256(tensors) != expected:
-        raise CheckpointError(f"{path} is damaged: its sha256 is not the recorded one; {again}")
+        record = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["record"])
+        expected = record.pop("sha256")
+    except (SafetensorError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{path} is cut short or damaged ({error}); {AGAIN}") from error
+    # The trained weights that come with the course have the sha256 of their tensors alone.
+    if expected not in (_sha256(tensors, record), _sha256(tensors, {})):
+        raise CheckpointError(f"{path} is damaged: its sha256 is not the recorded one; {AGAIN}")
     return tensors, record
 
 
-def _sha256(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _sha256(tensors: dict[str, Tensor], record: dict) -> str:
+    digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode() if record else b"")
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
@@ -59,83 +75,109 @@ def _sha256(tensors: dict[str, Tensor]) -> str:
 
 
 class Checkpoint:
-    """The file of one training: weights, momentum, random generators, and what is done so far.
+    """The file of one training: weights, optimizer, random generators, and what is done so far.
 
-    `about` says which training it is (recipe, data): names and plain values. A file with another
-    network or with another value under one of these names is refused.
+    It knows which training it is of, and a file of another one is refused. Without a path nothing
+    is written or read.
     """
 
-    def __init__(
-        self, path: str | Path, model: nn.Module, optimizer: torch.optim.Optimizer, about: dict
-    ):
-        self.path, self.model, self.optimizer = Path(path), model, optimizer
-        self.about = about | {"network": type(model).__name__, "layers": _layers(model)}
+    def __init__(self, path: str | Path | None, model, optimizer, train, validation, recipe, loss):
+        self.path = None if path is None else Path(path).expanduser()
+        self.model, self.optimizer, self.batches = model, optimizer, (train, validation)
+        self.saved = -1  # so many epochs are in the file; -1: there is none yet
+        self.about = {
+            "network": type(model).__name__,
+            "layers": " ".join(type(layer).__name__ for layer in model.modules()),
+            "loss": getattr(loss, "__name__", type(loss).__name__),
+            "optimizer": type(optimizer).__name__,
+            "batches": len(train),
+        }
+        for name, tensor in model.state_dict().items():
+            self.about[f"shape of {name}"] = list(tensor.shape)
+        self.about |= {f"recipe.{name}": value for name, value in asdict(recipe).items()}
+        self.about |= {f"data.{k}": v for k, v in getattr(train, "identity", dict)().items()}
 
-    def save(self, done: dict) -> None:
-        """Write everything, and `done`, which `load` gives back. Raises OSError, see `write`."""
+    def save(self, history: History) -> None:
+        """Write everything, unless it is in the file already.
+
+        Raises CheckpointError where the first file cannot be written: better then than after hours.
+        """
+        if self.path is None or self.saved == len(history.epochs):
+            return
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= {f"random.{name}": value for name, value in rng_states().items()}
         for name, parameter in self.model.named_parameters():
-            momentum = self.optimizer.state[parameter].get("momentum_buffer")
-            if momentum is not None:
-                tensors[f"momentum.{name}"] = momentum
-        tensors |= {f"random.{name}": state for name, state in rng_states().items()}
-        write(self.path, tensors, {"about": self.about, "done": done})
+            state = self.optimizer.state.get(parameter, {}).items()
+            tensors |= {f"optimizer.{k}.{name}": v for k, v in state if isinstance(v, Tensor)}
+        passes = [getattr(batches, "epoch", None) for batches in self.batches]
+        done = {"history": asdict(history), "passes": passes, "machine": _machine()}
+        try:
+            write(self.path, tensors, {"about": self.about, "done": done})
+        except OSError as error:
+            if self.saved < 0:
+                raise CheckpointError(f"{self.path} cannot be written: {error}") from error
+            number = len(history.epochs)
+            tqdm.write(f"Epoch {number} is not in {self.path}: {error}. Training goes on.")
+        self.saved = len(history.epochs)
 
-    def load(self) -> dict | None:
-        """Put everything back as it was saved and return `done`; None where there is no file.
+    def finish(self, history: History) -> None:
+        """Write the last epoch, where an interrupt came while that was being done."""
+        if 0 <= self.saved < len(history.epochs):
+            self.save(history)
+
+    def load(self) -> History | None:
+        """Put everything back as it was saved; None where there is no file.
 
         Raises CheckpointError, naming what differs, for a file of another training.
         """
-        if not self.path.exists():
+        if self.path is None or not self.path.exists():
             return None
         tensors, record = read(self.path)
-        self._compare(record, tensors)
-        self.model.load_state_dict(_part(tensors, "model."))
-        for name, parameter in self.model.named_parameters():
-            if f"momentum.{name}" in tensors:
-                momentum = torch.empty_like(parameter, requires_grad=False)
-                momentum.copy_(tensors[f"momentum.{name}"])
-                self.optimizer.state[parameter]["momentum_buffer"] = momentum
-        set_rng_states(_part(tensors, "random."))
-        return record["done"]
+        try:
+            self._compare(record["about"])
+            done = record["done"]
+            history = History(**done["history"])
+            history.epochs = [Epoch(**epoch) for epoch in history.epochs]
+            self._restore(tensors, done["passes"])
+        except (LookupError, TypeError, AttributeError, RuntimeError) as error:
+            raise CheckpointError(f"{self.path} is damaged ({error!r}); {AGAIN}") from error
+        self.saved = len(history.epochs)
+        epochs = f"{self.saved} of {self.about['recipe.epochs']}"
+        print(f"Goes on after epoch {epochs}, from {self.path}.")
+        if (here := _machine()) != done["machine"]:
+            print(f"Its last digits may change: it ran on {done['machine']}, and now on {here}.")
+        return history
 
-    def _compare(self, record: dict, tensors: dict[str, Tensor]) -> None:
-        there, here = dict(record.get("about", {})), dict(self.about)
-        there |= {f"shape of {k}": list(v.shape) for k, v in _part(tensors, "model.").items()}
-        here |= {f"shape of {k}": list(v.shape) for k, v in self.model.state_dict().items()}
+    def _compare(self, there: dict) -> None:
         # The network first: all else differs as well where that is another one.
-        for name in sorted(here | there, key=lambda name: name != "network"):
-            if here.get(name) != there.get(name):
-                values = [shorten(str(side.get(name, "missing")), 80) for side in (there, here)]
+        for name in sorted(self.about | there, key=lambda name: name != "network"):
+            if self.about.get(name) != there.get(name):
+                sides = (there, self.about)
+                values = [shorten(str(side.get(name, "missing")), 80) for side in sides]
                 raise CheckpointError(
                     f"{self.path} is of another training: {name} is {values[0]} there and "
                     f"{values[1]} here; name another file, or train as it says"
                 )
 
+    def _restore(self, tensors: dict[str, Tensor], passes: list[int | None]) -> None:
+        parts = {"model": {}, "optimizer": {}, "random": {}}
+        for name, tensor in tensors.items():
+            part, _, name = name.partition(".")
+            parts[part][name] = tensor
+        self.model.load_state_dict(parts["model"])
+        parameters = dict(self.model.named_parameters())
+        for name, value in parts["optimizer"].items():
+            key, _, name = name.partition(".")
+            if value.shape == parameters[name].shape:  # on its device, in its order in memory
+                value = torch.empty_like(parameters[name], requires_grad=False).copy_(value)
+            self.optimizer.state[parameters[name]][key] = value
+        for batches, number in zip(self.batches, passes):
+            if number is not None:
+                batches.epoch = number
+        set_rng_states(parts["random"])
 
-def _layers(model: nn.Module) -> str:
-    return " ".join(type(module).__name__ for module in model.modules())
 
-
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def rng_states() -> dict[str, Tensor]:
-    """The states of PyTorch's random generators (uint8): "cpu", and those of the GPU, if any."""
-    states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        states |= {f"cuda{k}": state for k, state in enumerate(torch.cuda.get_rng_state_all())}
-    if torch.backends.mps.is_available():
-        states["mps"] = torch.mps.get_rng_state()
-    return states
-
-
-def set_rng_states(states: dict[str, Tensor]) -> None:
-    """Put them back; those of devices that are not here are left out."""
-    torch.set_rng_state(states["cpu"])
-    for k in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        if f"cuda{k}" in states:
-            torch.cuda.set_rng_state(states[f"cuda{k}"], k)
-    if "mps" in states and torch.backends.mps.is_available():
-        torch.mps.set_rng_state(states["mps"])
+def _machine() -> str:
+    """What the last digits depend on."""
+    threads, processor = torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()
+    return f"{processor} with {threads} threads and PyTorch {torch.__version__}"

@@ -7,20 +7,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cnn_lessons.training.history import Result
+from cnn_lessons.training.state import kept
 
 
-@torch.no_grad()
 def predict(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """Logits (N, classes) and labels (N,) of all pictures, on the CPU, in evaluation mode.
 
-    The model's own mode is put back afterwards.
+    The mode of each layer is put back afterwards. Raises ValueError where there are no batches.
     """
-    was_training = model.training
-    model.eval()
-    try:
+    with kept(model), kept(model), torch.no_grad():
+        model.eval()
         pairs = [(model(images), labels) for images, labels in batches]
-    finally:
-        model.train(was_training)
+    if not pairs:
+        raise ValueError("batches must hold at least one picture; got none")
     logits, labels = zip(*pairs)
     return torch.cat(logits).float().cpu(), torch.cat(labels).cpu()
 
