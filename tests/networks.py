@@ -29,8 +29,8 @@ from cnn_lessons.models.googlenet import ARTICLE_TABLE
 class Case(NamedTuple):
     """How to build a network, its input (channels, height, width), and what is known of it.
 
-    `layers` counts the layers with weights, without projections and auxiliary heads. With a `rate`
-    it is trained on one batch, by Adam at this learning rate.
+    `layers` counts the layers with weights, without projections and auxiliary heads. What is
+    `trained` is small enough to take steps in the tests, and to be saved and exported.
     """
 
     build: Callable[[], nn.Module]
@@ -38,7 +38,7 @@ class Case(NamedTuple):
     parameters: int
     macs: int | None
     layers: int
-    rate: float | None = None
+    trained: bool = False
 
 
 SMALL, LARGE = (3, 32, 32), (3, 224, 224)

@@ -265,10 +265,17 @@ def test_alexnets_groups_do_not_see_each_other():
 
 
 @pytest.mark.parametrize("build", [AlexNet, AlexNetHalf, AlexNetCIFAR, VGG])
-def test_dropout_stands_behind_the_two_hidden_layers(build):
+def test_half_is_dropped_behind_the_two_hidden_layers(build):
     with torch.device("meta"):
-        names = [name for name, _ in build().classifier.named_children()]
+        classifier = build().classifier
+    names = [name for name, _ in classifier.named_children()]
     assert names == ["flatten", "fc6", "relu6", "drop6", "fc7", "relu7", "drop7", "fc8"]
+    assert (classifier.drop6.p, classifier.drop7.p) == (0.5, 0.5)
+
+
+def test_googlenet_drops_40_percent_and_its_heads_70():
+    model = build_on_meta("googlenet")
+    assert (model.classifier.drop.p, model.aux1.drop.p, model.aux2.drop.p) == (0.4, 0.7, 0.7)
 
 
 def test_option_a_strides_and_pads_with_zero_maps():
@@ -384,7 +391,7 @@ TRAINED = {
     "resnet_50": (partial(ResNet, 50, 10, "3x3"), SMALL, 1e-3),
     "resnet_cifar_20": (ResNetCIFAR, SMALL, 1e-2),
     "resnet_cifar_20_plain": (partial(ResNetCIFAR, 20, shortcut=None), SMALL, 1e-2),
-} | {name: (case.build, case.size, case.rate) for name, case in CASES.items() if case.rate}
+} | {name: (case.build, case.size, 1e-3) for name, case in CASES.items() if case.trained}
 
 
 @pytest.fixture(params=TRAINED)
