@@ -105,6 +105,20 @@ def test_inception_modules(name):
     assert module(torch.empty(1, in_channels, 9, 7, device="meta")).shape == (1, out_channels, 9, 7)
 
 
+def test_branches_stand_side_by_side_in_the_order_of_the_figure():
+    """Figure 2, from left to right: 1x1, 3x3, 5x5, pool."""
+    maps = images((4, 7, 6))
+    module, naive = Inception(4, 1, 2, 3, 4, 5, 6), googlenet.NaiveInception(4, 1, 2, 3)
+    ours = (module.branch1x1, module.branch3x3, module.branch5x5, module.branch_pool)
+    torch.testing.assert_close(module(maps), torch.cat([branch(maps) for branch in ours], 1))
+    assert [branch(maps).shape[1] for branch in ours] == [1, 3, 5, 6]
+    pooled = F.max_pool2d(maps, 3, stride=1, padding=1)
+    parts = naive(maps).split([1, 2, 3, 4], dim=1)
+    wanted = (naive.conv1x1(maps), naive.conv3x3(maps), naive.conv5x5(maps), pooled)
+    for part, expected in zip(parts, wanted):
+        torch.testing.assert_close(part, expected)
+
+
 def test_auxiliary_heads():
     model = build_on_meta("googlenet")
     assert sum(p.numel() for p in model.aux1.parameters()) == 3_188_840
