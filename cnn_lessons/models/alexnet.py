@@ -11,6 +11,8 @@ class Network(nn.Module):
     """What the three networks below share: one size of image, features, then the classifier."""
 
     input_size, fc6_reads = 224, "256 maps of 6×6"
+    features: nn.Sequential
+    classifier: nn.Sequential
 
     def forward(self, images: Tensor) -> Tensor:
         expected = (3, self.input_size, self.input_size)

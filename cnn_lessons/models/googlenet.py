@@ -1,6 +1,7 @@
 """GoogLeNet (Szegedy et al. 2014, arXiv:1409.4842): Table 1 and Figures 2 and 3."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -9,7 +10,8 @@ from torch.nn import functional as F
 
 # The nine inception modules. A module's input is the sum of the row above, without its "reduce".
 # fmt: off
-TABLE_1 = {
+Table = dict[str, tuple[int, int, int, int, int, int]]
+TABLE_1: Table = {
     #     1x1  3x3    3x3  5x5   5x5  pool
     #          reduce      reduce     proj
     "3a": ( 64,  96, 128, 16,  32,  32),
@@ -125,8 +127,8 @@ class GoogLeNet(nn.Module):
     def __init__(self, num_classes: int = 1000, aux: bool = True):
         super().__init__()
         pools = [nn.MaxPool2d(3, stride=2, ceil_mode=True) for _ in range(4)]
-        self.features = _features(TABLE_1, pools)
-        classifier = _classifier(num_classes)
+        self.features, maps = _features(TABLE_1, pools)
+        classifier = _classifier(maps, num_classes)
         self.aux1 = AuxiliaryHead(512, num_classes) if aux else None
         self.aux2 = AuxiliaryHead(528, num_classes) if aux else None
         self.classifier = classifier
@@ -137,7 +139,7 @@ class GoogLeNet(nn.Module):
 
     def forward_with_aux(self, images: Tensor) -> GoogLeNetOutput:
         """The logits of network and heads for images (N, 3, 224, 224); ValueError for others."""
-        if self.aux1 is None:
+        if self.aux1 is None or self.aux2 is None:
             raise ValueError("aux must be True for forward_with_aux; got a network without heads")
         _check_images(images, 224, ": aux1.fc1 expects 128 maps of 4×4", most=224)
         maps = images
@@ -160,21 +162,21 @@ class GoogLeNetCIFAR(nn.Module):
     Raises ValueError for num_classes below 1, and for images of another shape.
     """
 
-    def __init__(self, num_classes: int = 10, table: dict[str, tuple[int, ...]] = TABLE_1):
+    def __init__(self, num_classes: int = 10, table: Table = TABLE_1):
         super().__init__()
         if [*table] != [*TABLE_1] or {len(row) for row in table.values()} != {6}:
             raise ValueError(f"table must have the rows and columns of TABLE_1; got {table}")
         pools = [nn.MaxPool2d(3, stride=2, padding=padding) for padding in (0, 1, 1, 1)]
-        self.features = _features(table, pools)
-        self.classifier = _classifier(num_classes, self.features[-1].out_channels)
+        self.features, maps = _features(table, pools)
+        self.classifier = _classifier(maps, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         _check_images(images, 5, " or more: pool1 expects maps of 3×3 or more")
         return self.classifier(self.features(images))
 
 
-def _features(table: dict[str, tuple[int, ...]], pools: list[nn.Module]) -> nn.Sequential:
-    """Everything before the last pool; a module's in_channels are derived, never typed."""
+def _features(table: Table, pools: Sequence[nn.Module]) -> tuple[nn.Sequential, int]:
+    """Everything before the last pool, and its maps; in_channels are derived, never typed."""
     features = nn.Sequential(OrderedDict(
         conv1=nn.Conv2d(3, 64, kernel_size=7, stride=2, padding=3), relu1=nn.ReLU(),
         pool1=pools[0],
@@ -186,13 +188,14 @@ def _features(table: dict[str, tuple[int, ...]], pools: list[nn.Module]) -> nn.S
     for name, row in table.items():
         if name in ("4a", "5a"):
             features.add_module(*(("pool3", pools[2]) if name == "4a" else ("pool4", pools[3])))
-        features.add_module(f"inception_{name}", Inception(in_channels, *row))
-        in_channels = features[-1].out_channels
-    return features
+        module = Inception(in_channels, *row)
+        features.add_module(f"inception_{name}", module)
+        in_channels = module.out_channels
+    return features, in_channels
 
 
 # fmt: on
-def _classifier(num_classes: int, in_features: int = 1024) -> nn.Sequential:
+def _classifier(in_features: int, num_classes: int) -> nn.Sequential:
     if type(num_classes) is not int or num_classes < 1:
         raise ValueError(f"num_classes must be at least 1; got {num_classes!r}")
     pool, fc = nn.AdaptiveAvgPool2d(1), nn.Linear(in_features, num_classes)

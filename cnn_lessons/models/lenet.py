@@ -124,8 +124,7 @@ class ScaledTanh(nn.Module):
 class Subsampling(nn.Module):
     """S2 and S4: the sum of each 2x2 square, times one trainable weight, plus one bias, per map."""
 
-    kernel_size = stride = 2
-    fan_in = 4
+    kernel_size, stride, fan_in = 2, 2, 4
 
     def __init__(self, channels: int):
         super().__init__()
@@ -144,6 +143,7 @@ class TableConv2d(nn.Module):
     """
 
     stride = 1
+    reads: Tensor
 
     def __init__(self, table: str, kernel_size: int):
         super().__init__()
@@ -164,6 +164,8 @@ class TableConv2d(nn.Module):
 
 class RBF(nn.Module):
     """The output: minus the squared distance of the input (N, 84) to each class's fixed picture."""
+
+    centres: Tensor
 
     def __init__(self, pictures: str):
         super().__init__()

@@ -1,7 +1,8 @@
 """ResNet (He, Zhang, Ren, Sun 2015, arXiv:1512.03385): Table 1, Figure 5 and section 4.2."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -65,7 +66,8 @@ class Bottleneck(nn.Module):
         return self.relu3(residual + self.shortcut(maps) if self.shortcut else residual)
 
 
-TABLE_1 = {
+Block = type[BasicBlock] | type[Bottleneck]
+TABLE_1: dict[int, tuple[Block, tuple[int, int, int, int]]] = {
     # depth  block   conv2_x .. conv5_x
     18:  (BasicBlock, (2, 2,  2, 2)),
     34:  (BasicBlock, (3, 4,  6, 3)),
@@ -87,7 +89,7 @@ class PadShortcut(nn.Module):
         return F.pad(maps[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.zero_maps))
 
 
-def _shortcut(in_channels: int, out_channels: int, stride: int, option: str | None):
+def _shortcut(in_channels: int, out_channels: int, stride: int, option: str | None) -> Any:
     _check_choice("shortcut", option, ("A", "B", "C", None))
     if option is None:
         return None
@@ -127,7 +129,8 @@ class ResNet(Network):
         _check_choice("stride_on", stride_on, ("3x3", "1x1"))
         _check_counts(num_classes=num_classes)
         block, (n2, n3, n4, n5) = TABLE_1[depth]
-        options, wide, self.stride_on = {"shortcut": shortcut}, block.expansion, stride_on
+        wide, self.stride_on = block.expansion, stride_on
+        options: dict[str, Any] = {"shortcut": shortcut}
         if block is Bottleneck:
             options["stride_on"] = stride_on
         if stem == "7x7":
@@ -254,7 +257,7 @@ def three_stages(widths: Sequence[int] = (16, 32, 64), blocks: Sequence[int] = (
 
 
 def _stage(
-    block: type, count: int, in_channels: int, channels: int, stride: int = 1, **options
+    block: Block, count: int, in_channels: int, channels: int, stride: int = 1, **options: Any
 ) -> nn.Sequential:
     """A row of Table 1: `count` blocks of so many channels, of which the first may stride."""
     _check_counts(blocks=count)
@@ -275,6 +278,6 @@ def _check_counts(**counts: int) -> None:
             raise ValueError(f"{name} must be at least 1; got {value!r}")
 
 
-def _check_choice(name: str, value: object, allowed: object) -> None:
+def _check_choice(name: str, value: object, allowed: Iterable[object]) -> None:
     if value not in list(allowed):
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}")

@@ -7,17 +7,20 @@ a layer reads; a layer of another kind takes part in `lecun` if it says it in an
 
 from collections.abc import Callable
 from functools import partial
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+Model = TypeVar("Model", bound=nn.Module)
 
-def own(model: nn.Module) -> nn.Module:
+
+def own(model: Model) -> Model:
     """What the class of the network does itself: PyTorch's start if its docstring says nothing."""
     return model
 
 
-def lecun(model: nn.Module) -> nn.Module:
+def lecun(model: Model) -> Model:
     """LeNet-5's (LeCun and others 1998, appendix A): uniform within 2.4 / fan-in, biases too.
 
     A bias of C3, whose units read different numbers of maps, goes by the largest fan-in.
@@ -30,13 +33,13 @@ def lecun(model: nn.Module) -> nn.Module:
             continue
         fan_in = torch.as_tensor(fan_in, dtype=torch.float32)
         with torch.no_grad():
-            module.weight.copy_((torch.rand_like(module.weight) * 2 - 1) * 2.4 / fan_in)
-            if module.bias is not None:
-                module.bias.copy_((torch.rand_like(module.bias) * 2 - 1) * 2.4 / fan_in.max())
+            for name, numbers in module.named_parameters(recurse=False):
+                fan = fan_in if name == "weight" else fan_in.max()
+                numbers.copy_((torch.rand_like(numbers) * 2 - 1) * 2.4 / fan)
     return model
 
 
-def alexnet(model: nn.Module) -> nn.Module:
+def alexnet(model: Model) -> Model:
     """AlexNet's (Krizhevsky and others 2012, section 5): N(0, 0.01²), biases 0 or, in five, 1.
 
     The ones let the ReLUs of conv2, conv4, conv5, fc6 and fc7 begin with positive inputs.
@@ -48,7 +51,7 @@ def alexnet(model: nn.Module) -> nn.Module:
     return model
 
 
-def vgg(model: nn.Module, std: float = 0.1) -> nn.Module:
+def vgg(model: Model, std: float = 0.1) -> Model:
     """VGG's (Simonyan, Zisserman 2014, section 3.1): N(0, std²), biases 0.
 
     The paper says "10⁻² variance", which is a standard deviation of 0.1; many read it as 0.01. The
@@ -57,7 +60,7 @@ def vgg(model: nn.Module, std: float = 0.1) -> nn.Module:
     return _draw(model, partial(nn.init.normal_, std=std))
 
 
-def glorot(model: nn.Module) -> nn.Module:
+def glorot(model: Model) -> Model:
     """Glorot, Bengio 2010, section 4.2: uniform, variance 2 / (fan-in + fan-out), biases 0.
 
     VGG's authors found after their own start that this one needs no copied layers.
@@ -65,7 +68,7 @@ def glorot(model: nn.Module) -> nn.Module:
     return _draw(model, nn.init.xavier_uniform_)
 
 
-def he(model: nn.Module) -> nn.Module:
+def he(model: Model) -> Model:
     """He and others 2015 (arXiv:1502.01852, section 2.2), for ReLUs: N(0, 2 / fan-in), biases 0.
 
     ResNet's start; and what the networks of the course need that are deep and have no batch norm.
@@ -73,15 +76,13 @@ def he(model: nn.Module) -> nn.Module:
     return _draw(model, partial(nn.init.kaiming_normal_, nonlinearity="relu"))
 
 
-def article(model: nn.Module, mode: str = "fan_out") -> nn.Module:
+def article(model: Model, mode: Literal["fan_in", "fan_out"] = "fan_out") -> Model:
     """The article's option: convolutions He's, by `mode`, linear layers N(0, 0.01²), biases 0."""
     he_by_mode = partial(nn.init.kaiming_normal_, mode=mode, nonlinearity="relu")
     return _draw(model, he_by_mode, linear=partial(nn.init.normal_, std=0.01))
 
 
-def _draw(
-    model: nn.Module, draw: Callable[[Tensor], Tensor], linear: Callable | None = None
-) -> nn.Module:
+def _draw(model: Model, draw: Callable[[Tensor], Tensor], linear: Callable | None = None) -> Model:
     """Draw the weights, those of linear layers by `linear` if it is given; biases 0."""
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):

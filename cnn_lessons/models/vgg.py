@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 # One list a block, with a 2x2 max-pool after each; (3, 256) is the paper's "conv3-256".
 # fmt: off
-TABLE_1 = {
+TABLE_1: dict[str, list[list]] = {
     "A": [[(3, 64)],     [(3, 128)],     [(3, 256)] * 2, [(3, 512)] * 2, [(3, 512)] * 2],
     "A-LRN": [[(3, 64), "LRN"],
                          [(3, 128)],     [(3, 256)] * 2, [(3, 512)] * 2, [(3, 512)] * 2],

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -74,13 +75,13 @@ class Recipe:
 
 
 # Seconds, with whatever else a recipe has; float32, so that a test repeats on every machine.
-TEST = {"epochs": 1, "batch_size": 64, "images": 256, "precision": "float32"}
+TEST: dict[str, Any] = {"epochs": 1, "batch_size": 64, "images": 256, "precision": "float32"}
 
 
-def _profiles(cpu: int, gpu: int, **settings: object) -> dict[str, Recipe]:
+def _profiles(cpu: int, gpu: int, **settings: Any) -> dict[str, Recipe]:
     """One recipe for all profiles; they differ in the epochs."""
-    epochs = {"test": TEST, "cpu": {"epochs": cpu}, "gpu": {"epochs": gpu}}
-    return {name: Recipe(**settings | epochs[name]) for name in PROFILES}
+    own: dict[str, Any] = {"test": TEST, "cpu": {"epochs": cpu}, "gpu": {"epochs": gpu}}
+    return {name: Recipe(**settings | own[name]) for name in PROFILES}
 
 
 # Chosen on the validation pictures, never on the test pictures. What the cpu profile reaches on the
