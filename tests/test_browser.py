@@ -1,4 +1,4 @@
-"""The stepper in a real JupyterLab: what a learner presses and clicks, and what the page shows.
+"""Panels in a real JupyterLab: what a learner presses and clicks, and what the page shows.
 
 `make test-browser` runs it. It needs a Chromium and the Python package playwright.
 """
@@ -8,6 +8,7 @@ import io
 import itertools
 import json
 import os
+import re
 import shutil
 import socket
 import statistics
@@ -22,6 +23,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnn_lessons.see.explorers import inception_cost, inception_rows
 from cnn_lessons.see.stepper import Step, step, table_lines
 from cnn_lessons.shapes import record
 
@@ -54,7 +56,8 @@ for values in model.parameters():  # a batch norm that changes nothing could not
 pictures = torch.randint(0, 256, (2, 3, 32, 32)).byte()
 images = pictures.float() / 127.5 - 1
 class_names = [f"class {{k}}" for k in range(10)]"""
-PANEL = """from cnn_lessons.see.stepper import Stepper
+PANEL = """from cnn_lessons.see.explorers import inception_cost, inception_rows
+from cnn_lessons.see.stepper import Stepper
 Stepper(model, images, pictures, class_names=class_names)"""
 # What any answer of a kernel costs on this machine: a number goes there, a text comes back.
 ECHO = """import ipywidgets as W
@@ -115,22 +118,28 @@ class Lesson(NamedTuple):
 @pytest.fixture(scope="module", params=NETWORKS)
 def lesson(request, lab, browser):
     """A notebook that the learner has just opened and run, with a fresh kernel."""
-    address, folder = lab
     setup = SETUP.format(NETWORKS[request.param])
+    page, messages = opened(lab, browser, request.param, [setup, PANEL, ECHO])
+    page.locator(".echo").wait_for(timeout=60_000)
+    yield Lesson(page, *expected(setup), messages)
+    page.close()
+
+
+def opened(lab, browser, name: str, sources: list[str]) -> tuple[sync_api.Page, list[str]]:
+    """A page with a new notebook, all of its cells started, and what its console says."""
+    address, folder = lab
     notebook = nbformat.v4.new_notebook(metadata={"kernelspec": KERNEL})
-    notebook.cells = [nbformat.v4.new_code_cell(source) for source in (setup, PANEL, ECHO)]
-    nbformat.write(notebook, folder / f"{request.param}.ipynb")
+    notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    nbformat.write(notebook, folder / f"{name}.ipynb")
     page = browser.new_page(viewport={"width": 1500, "height": 1000})
     messages = []
     page.on("console", lambda said: said.type == "error" and messages.append(said.text))
     page.on("pageerror", lambda error: messages.append(str(error)))
-    page.goto(f"{address}lab/tree/{request.param}.ipynb?token=secret&reset")
+    page.goto(f"{address}lab/tree/{name}.ipynb?token=secret&reset")
     page.get_by_text("| Idle").wait_for(timeout=60_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
-    page.locator(".echo").wait_for(timeout=60_000)
-    yield Lesson(page, *expected(setup), messages)
-    page.close()
+    return page, messages
 
 
 def expected(setup: str) -> tuple[list[Step], list[str]]:
@@ -276,3 +285,108 @@ def test_a_step_is_shown_soon_after_the_key(lesson, record_property, capsys):
 def test_the_console_stays_clean(lesson):
     """The last test on purpose: it reads what all the others have caused."""
     assert lesson.messages == []
+
+
+# --- what the page does by itself -----------------------------------------------------------------
+
+EXPLORER = """from cnn_lessons.see import explorers
+explorers.InceptionCost()"""
+BUSY = """import os, time
+print("busy")
+while not os.path.exists("go"):
+    time.sleep(0.05)"""
+
+
+@pytest.fixture(scope="module")
+def panels(lab, browser):
+    """A stepper and an explorer, whose kernel computes until there is a file called go."""
+    sources = [SETUP.format("LeNet5()"), PANEL, EXPLORER, BUSY]
+    page, messages = opened(lab, browser, "panels", sources)
+    page.get_by_text("busy", exact=True).wait_for(timeout=60_000)
+    yield page
+    assert messages == []
+    page.close()
+
+
+def test_a_panel_says_that_it_waits_while_the_kernel_is_busy(panels, lab):
+    """It must come first: then the kernel works."""
+    page, signs = panels, panels.locator(".cnn-sign")
+    expect(signs).to_have_text(["", ""])
+    try:
+        page.get_by_label("Table 1", exact=True).select_option("row 4a")
+        expect(signs).to_have_text(["", re.compile("Computing")])
+        assert (
+            page.locator(".cnn-waits [data-state]").evaluate("e => getComputedStyle(e).opacity")
+            < "1"
+        )
+        page.get_by_role("button", name="Next ▶").click()
+        expect(signs).to_have_text([re.compile("Computing")] * 2)
+    finally:
+        (lab[1] / "go").touch()
+    expect(signs).to_have_text(["", ""], timeout=30_000)
+    words = inception_cost(**inception_rows()["4a"]).sentence
+    expect(page.locator("[data-state]").nth(1)).to_contain_text(words)
+    expect(page.get_by_label("Step", exact=True)).to_have_value("1")
+
+
+def test_a_number_that_is_being_typed_and_a_button_at_the_end_wait_for_nothing(panels):
+    step, sign = panels.get_by_label("Step", exact=True), panels.locator(".cnn-sign").first
+    step.click()
+    panels.keyboard.type("2")
+    panels.wait_for_timeout(700)
+    expect(sign).to_be_empty()
+    step.fill("0")
+    step.press("Enter")
+    back = panels.get_by_role("button", name="◀ Previous")
+    back.click()
+    expect(panels.locator(".cnn-steps + .widget-html b")).to_have_text("0: features.c1")
+    expect(sign).to_be_empty()
+
+
+CELLS = """() => [...document.querySelectorAll('.jp-Cell')].map(
+  cell => cell.classList.contains('jp-mod-active') + cell.textContent.slice(0, 40))"""
+
+
+@pytest.mark.parametrize(
+    ("role", "name"),
+    [
+        ("listbox", "Layers"),
+        ("combobox", "Picture"),
+        ("spinbutton", "Step"),
+        ("button", "Next ▶"),
+        ("combobox", "Table 1"),
+        ("spinbutton", "ch3x3"),
+    ],
+)
+def test_keys_pressed_in_a_panel_stay_there(panels, role, name):
+    """Else the arrows go to another cell, "a" adds one, and "dd" deletes the one with the panel."""
+    control = panels.get_by_role(role, name=name, exact=True)
+    control.focus()
+    before = panels.evaluate(CELLS)
+    for key in ("ArrowDown", "ArrowUp", "a", "d", "d", "x"):
+        control.press(key)
+    assert panels.evaluate(CELLS) == before
+    assert control.evaluate("control => control === document.activeElement")
+
+
+def test_a_hundred_clicks_in_a_second_are_all_answered(panels):
+    panels.get_by_role("button", name="Next ▶").evaluate(
+        "button => { for (let k = 0; k < 100; k++) button.click() }"
+    )
+    details = panels.locator(".cnn-steps + .widget-html")
+    expect(details.locator("b")).to_have_text("9: classifier.output", timeout=60_000)
+    expect(panels.locator(".cnn-sign").first).to_be_empty(timeout=60_000)
+
+
+def test_shortcuts_with_ctrl_or_shift_are_still_jupyters(panels):
+    """Shift + Enter runs the cell of the panel: the old panel makes room for a new one."""
+    layers, active = panels.get_by_role("listbox", name="Layers"), panels.locator(".jp-mod-active")
+    layers.focus()
+    layers.press("Control+s")
+    expect(panels.locator(".jp-mod-dirty")).to_have_count(0)
+    layers.press("Shift+Enter")
+    expect(active.filter(has_text="explorers")).not_to_have_count(0)
+    expect(panels.locator(".cnn-steps + .widget-html b")).to_have_text("0: features.c1")
+    expect(panels.locator(".cnn-panel")).to_have_count(2)
+    panels.get_by_role("button", name="Next ▶").click()
+    expect(panels.locator(".cnn-steps + .widget-html b")).to_have_text("1: features.s2")
