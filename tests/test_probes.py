@@ -144,7 +144,8 @@ def test_the_vgg_of_the_article_cannot_start_but_one_with_batch_norm_can():
         probes.depth_statistics(VGG("A", 10, 32, batch_norm=bn), batch, labels) for bn in (0, 1)
     )
     assert [layer.name.split(".")[-1] for layer in plain][7:] == ["conv5_2", "fc6", "fc7", "fc8"]
-    assert plain[-1].spread < 0.02 < 0.04 < normed[-1].spread
+    # Measured on four kinds of processor: 0.000015 and 0.053, 0.000026 and 0.18.
+    assert plain[-1].spread < 0.001 < 0.025 < normed[-1].spread
     assert plain[0].gradient < 1e-4 < 1e-2 < normed[0].gradient
 
 
@@ -155,7 +156,7 @@ def test_the_auxiliary_heads_bring_more_gradient_to_the_stem():
     without = probes.depth_statistics(model, batch, labels)
     with_heads = probes.depth_statistics(model, batch, labels, loss_with_aux)
     assert len(with_heads) == len(without) + 2 * 3
-    assert with_heads[0].gradient > 10 * without[0].gradient > 0
+    assert with_heads[0].gradient > 10 * without[0].gradient > 0  # 92 times, on each processor
 
 
 def test_layers_of_our_own_are_measured_too():
