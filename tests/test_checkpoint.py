@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -191,6 +192,19 @@ def test_a_kill_while_writing_leaves_the_file_before(tmp_path, function):
     os.utime(left, (0, 0))
     checkpoint.write(path, tensors, {"epoch": 4})
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a kill that cannot be caught")
+def test_killed_processes_come_to_the_numbers_of_one_that_ran_through(tmp_path):
+    """On one machine with one number of threads; each line is a training killed twice."""
+    command = [sys.executable, "-m", "tests.killed", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    expected, *lines = done.stdout.splitlines()
+    assert done.returncode == 0 and len(expected) == 16 and len(lines) == 9, done.stderr
+    ends = [line.split() for line in lines]
+    assert [last for _, _, last in ends] == [expected] * 9
+    assert [first for first, _, _ in ends].count("killed") >= 6
+    assert all(second in ("killed", expected) for _, second, _ in ends)
 
 
 @pytest.mark.parametrize("kept", [40, 100, 5000, -1])

@@ -1,5 +1,6 @@
 """Tests of cnn_lessons/data: pictures, batches, download, and bad input of all kinds."""
 
+import contextlib
 import functools
 import hashlib
 import http.server
@@ -21,6 +22,7 @@ import torch
 from cnn_lessons import data, files
 from cnn_lessons.data import DataError, archive, generated
 from cnn_lessons.data.batches import draw, with_validation
+from tests.test_interrupts import interrupted, moments
 
 REAL = os.environ.get("CNN_LESSONS_DATA")
 
@@ -916,6 +918,24 @@ def test_what_is_unpacked_in_part_is_unpacked_again(server, tmp_path, monkeypatc
     assert len(Archive.ranges) == 1  # all of the archive was there
     assert names_in(tmp_path) == [archive.FOLDER]
     assert names_in(tmp_path / archive.FOLDER) == sorted(archive.MEMBERS)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_download_interrupted_anywhere_leaves_nothing_in_the_way(server, tmp_path):
+    cache, part = tmp_path / "cache", f"{archive.ARCHIVE}.part"
+    fetch(cache, server("cut"))
+    for at in moments(lambda: fetch(tmp_path / "counted", server("cut"))):
+        cache = tmp_path / str(at)
+        with contextlib.suppress(KeyboardInterrupt), interrupted(at):
+            fetch(cache, server("cut"))
+        there = set(names_in(cache)) if cache.exists() else set()
+        assert there <= {part, archive.FOLDER}, at
+        if archive.FOLDER in there:
+            assert set(names_in(cache / archive.FOLDER)) <= set(archive.MEMBERS), at
+        fetch(cache, server("good"))
+        assert names_in(cache) == [archive.FOLDER], at
+        for name, content in file_contents().items():
+            assert (cache / archive.FOLDER / name).read_bytes() == content, at
 
 
 def test_two_downloads_at_once(server, tmp_path):
