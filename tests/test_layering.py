@@ -18,7 +18,7 @@ FLOORS = (
     },
     {
         "networks": "",
-        "see": "colours svg probes plots diagrams curve panels stepper explorers",
+        "see": "colours svg fonts probes plots diagrams curve panels stepper explorers",
     },
     {"checks": "common", "__main__": ""},
 )
