@@ -37,6 +37,10 @@ def test_every_picture_is_drawn_with_its_title():
     assert [ax.get_title() for ax in figure.axes][:6] == NAMES[:6]
 
 
+def test_where_there_is_no_picture_a_sentence_says_so():
+    assert texts(plots.pictures(IMAGES[:0])) == ["There is no picture to show."]
+
+
 def test_feature_maps_share_one_scale_around_zero():
     maps = torch.randn(5, 3, 3)
     figure = plots.feature_maps(maps)
@@ -176,6 +180,18 @@ def test_a_name_has_one_look_in_every_figure_and_every_line_a_marker():
                 assert look.setdefault(name, mine) == mine
             assert all(line.get_marker() != "None" for ax in figure.axes for line in ax.lines)
     assert len({*look.values()}) == len(look) == 4
+
+
+def test_of_lines_that_coincide_the_markers_take_turns():
+    spread, _ = plots.by_depth({name: LAYERS for name in LONG[:3]}).axes
+    shown = [
+        set(range(16)[line.get_markevery()[0] :: line.get_markevery()[1]]) for line in spread.lines
+    ]
+    assert set.union(*shown) == {*range(16)} and not set.intersection(*shown)
+    loss, _ = plots.training_curves({name: history(2) for name in LONG[:3]}).axes
+    assert {line.get_markevery() for line in loss.lines} == {(0, 1)}  # too short for turns
+    widths = [line.get_linewidth() for line in spread.lines]
+    assert widths == sorted(widths, reverse=True) and len({*widths}) == 3
 
 
 def luminance(colour) -> float:
@@ -386,6 +402,7 @@ def test_a_drawing_is_stored_small_and_a_photograph_with_all_its_colours():
     noise = torch.randint(256, (1, 3, 32, 32), dtype=torch.uint8)
     assert colours_of(plots.pictures(noise)) > 900
     assert colours_of(plots.training_curves(history(2))) <= 256
+    assert colours_of(plots.film_strip([noise[0].permute(1, 2, 0)], ["maps"])) <= 256
 
 
 @pytest.mark.parametrize("text", ["", " ", "No full stop", "Two maps. Three more."])

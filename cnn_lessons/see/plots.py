@@ -33,6 +33,7 @@ from cnn_lessons.training import History, confusion_matrix
 SMALL, LETTER = 10, 0.086  # points, and inches of a letter of that size
 DOTS = 110  # on an inch of the screen; the picture has twice as many
 MOST_LINES = 6  # in one panel: nobody follows more
+MAPS = "maps"  # the name of what looks like a photograph and is none
 ENDS = "+ marks the highest number, − the lowest below 0"
 
 
@@ -57,8 +58,9 @@ def _png(figure: Figure) -> tuple[bytes, int]:
     drawn, stored = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=2 * DOTS, bbox_inches="tight", facecolor="white")
     picture = Image.open(drawn).convert("RGB")
-    photos = any(image.get_array().ndim == 3 for ax in figure.axes for image in ax.images)
-    if not photos:  # a drawing has few colours: a list of 256 makes it as sharp and much smaller
+    images = [image for ax in figure.axes for image in ax.images if image.get_gid() != MAPS]
+    if all(image.get_array().ndim == 2 for image in images):
+        # Drawings and maps have few colours: with a list of 256 they are as sharp, and small.
         picture = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     picture.save(stored, "png", optimize=True)
     return stored.getvalue(), picture.width // 2
@@ -125,6 +127,8 @@ def pictures(
     images: Tensor, titles: Sequence[str] = (), title: str = "", columns: int = 7
 ) -> Figure:
     """A grid of pictures, uint8 (N, 3, H, W), each with its own title, at most 7 in a row."""
+    if not len(images):
+        return _sentence("There is no picture to show.", title)
     titles = [*titles, *[""] * len(images)][: len(images)]
     figure, axes = _grid(titles, min(columns, 7), title)
     for ax, image in zip(axes, images):
@@ -272,17 +276,14 @@ def by_depth(statistics: dict[str, Sequence[LayerStatistics]], title: str = "") 
     More than six networks stand in several rows of panels. What is 0 or not a finite number has no
     place there and is left out.
     """
-    spread, gradient = [], []
+    quantities = {"spread of a unit over the pictures": "spread"}
+    quantities["|gradient of the loss| / |weights|"] = "gradient"
+    panels = {words: [] for words in quantities}
     for (name, layers), style in zip(statistics.items(), colours.styles(statistics)):
-        numbers = range(1, len(layers) + 1)
-        for lines, values in (
-            (spread, [layer.spread for layer in layers]),
-            (gradient, [layer.gradient for layer in layers]),
-        ):
-            finite = [value if 0 < value < inf else nan for value in values]
-            lines.append(Line(name, numbers, finite, style))
-    panels = {"spread of a unit over the pictures": spread}
-    panels["|gradient of the loss| / |weights|"] = gradient
+        for words, quantity in quantities.items():
+            values = [getattr(layer, quantity) for layer in layers]
+            values = [value if 0 < value < inf else nan for value in values]
+            panels[words].append(Line(name, range(1, len(layers) + 1), values, style))
     figure = _panels(panels, "layer, from the picture on", title)
     for ax in figure.axes:
         ax.set_yscale("log")
@@ -319,17 +320,17 @@ def _groups(lines: list[Line]) -> list[list[Line]]:
 
 
 def _draw_lines(ax: Axes, lines: list[Line]) -> dict[str, object]:
-    """The first ones are the widest, so that of several that coincide all are seen."""
+    """The first ones are wider and markers take turns: of lines that coincide all are seen."""
     handles, names = {}, list(dict.fromkeys(line.name for line in lines))
     for line in lines:
-        colour, marker = line.style
-        above = len(names) - 1 - names.index(line.name)
+        (colour, marker), turn = line.style, names.index(line.name)
+        above, turns = len(names) - 1 - turn, max(1, min(len(names), len(line.x) // 3))
         (handles[line.name],) = ax.plot(
             line.x, line.y, "--" if line.dashed else "-", color=colour, marker=marker,
-            linewidth=1.2 + 0.4 * above, markersize=4 + above,
-            markerfacecolor="white" if line.dashed else colour,
+            linewidth=1.2 + 0.4 * above, markersize=5 + 0.6 * above,
+            markerfacecolor="white" if line.dashed else colour, markevery=(turn % turns, turns),
         )  # fmt: skip
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     ax.grid(alpha=0.3)
     return handles
 
@@ -476,7 +477,7 @@ def filters(weight: Tensor, title: str = "", columns: int = 8, most: int = 64) -
     for kernel, ax in zip(weight, axes):
         largest = kernel.abs().max().clamp(min=1e-30)
         if colour:
-            ax.imshow((kernel / largest / 2 + 0.5).permute(1, 2, 0).numpy())
+            ax.imshow((kernel / largest / 2 + 0.5).permute(1, 2, 0).numpy(), gid=MAPS)
         else:
             _signed(ax, kernel[0], colours.WEIGHTS, largest)
     scale = "grey" if colour else f"white;\nbrown is below, green above; {ENDS}"
@@ -610,7 +611,7 @@ def film_strip(tiles: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
     """Pictures of the steps of a network in reading order, uint8 (height, width, 3) of any size."""
     figure, axes = _grid(titles, 7, "")
     for ax, tile in zip(axes, tiles):
-        ax.imshow(tile, interpolation="nearest")
+        ax.imshow(tile, interpolation="nearest", gid=MAPS)
     return figure
 
 
