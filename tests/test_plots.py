@@ -1,16 +1,22 @@
 """The figures: what they draw is what they were given, and every picture is really drawn."""
 
+import base64
+import io
+from dataclasses import replace
 from math import nan
 
 import pytest
 import torch
+from matplotlib.colors import to_rgb
+from matplotlib.text import Text
+from PIL import Image
 
-from cnn_lessons.models import LeNet5, LeNet5Original
+from cnn_lessons.models import VGG, LeNet5, LeNet5Original
 from cnn_lessons.see import colours, plots
 from cnn_lessons.see.probes import LayerStatistics
-from cnn_lessons.shapes import record
+from cnn_lessons.shapes import Record, on_meta, record
 from cnn_lessons.training import Epoch, History, confusion_matrix
-from tests.networks import build_on_meta
+from tests.networks import CASES, build_on_meta
 
 NAMES = [f"class {k}" for k in range(10)]
 IMAGES = torch.arange(6 * 3 * 4 * 4, dtype=torch.uint8).view(6, 3, 4, 4)
@@ -31,12 +37,46 @@ def test_every_picture_is_drawn_with_its_title():
     assert [ax.get_title() for ax in figure.axes][:6] == NAMES[:6]
 
 
+def test_where_there_is_no_picture_a_sentence_says_so():
+    assert texts(plots.pictures(IMAGES[:0])) == ["There is no picture to show."]
+
+
 def test_feature_maps_share_one_scale_around_zero():
     maps = torch.randn(5, 3, 3)
     figure = plots.feature_maps(maps)
     limits = {ax.images[0].get_clim() for ax in figure.axes if ax.images}
     largest = maps.abs().max().item()
     assert len(drawn(figure)) == 5 and limits == {(-largest, largest)}
+
+
+def marks(ax):
+    """Where a map says that it is highest and lowest: sign and place."""
+    return {
+        line.get_marker(): (int(line.get_ydata()[0]), int(line.get_xdata()[0]))
+        for line in ax.lines
+        if line.get_marker() in "+_"
+    }
+
+
+def test_the_ends_of_signed_maps_are_marked_for_those_who_see_no_colour():
+    maps = torch.zeros(3, 4, 4)
+    maps[0, 1, 2], maps[0, 3, 0], maps[1, 2, 2] = 5, -5, 3
+    axes = plots.feature_maps(maps).axes
+    assert [marks(ax) for ax in axes[:3]] == [{"+": (1, 2), "_": (3, 0)}, {"+": (2, 2)}, {}]
+    assert marks(plots.filters(-maps[:2, None]).axes[0]) == {"+": (3, 0), "_": (1, 2)}
+
+
+def test_the_picture_stands_beside_its_maps():
+    figure = plots.feature_maps(torch.randn(6, 5, 5), image=IMAGES[2])
+    figure.draw_without_rendering()
+    (photo,) = [ax for ax in figure.axes if ax.get_title() == "the picture"]
+    assert (photo.images[0].get_array() == IMAGES[2].permute(1, 2, 0).numpy()).all()
+    assert photo.get_position().x1 < min(ax.get_position().x0 for ax in figure.axes[:6])
+
+
+def test_a_grey_picture_is_drawn_in_grey():
+    (ax,) = plots.pictures(IMAGES[:1, :1]).axes
+    assert ax.images[0].get_cmap().name == "gray" and ax.images[0].get_clim() == (0, 255)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -92,25 +132,88 @@ def test_bubbles_are_named_without_one_name_on_another():
     assert plots.bubbles({}).axes  # before the first record is there
 
 
+def history(epochs: int, rate: float = 3) -> History:
+    return History(
+        [Epoch(k, rate / k, 0.1 * k, 2 / k, 0.2 * k, 1.0, 10.0) for k in range(1, epochs + 1)]
+    )
+
+
 def test_training_curves_show_the_history():
-    history = History([Epoch(k, 3 / k, 0.1 * k, 2 / k, 0.2 * k, 1.0, 10.0) for k in (1, 2, 3)])
-    loss, accuracy = plots.training_curves(history, "title").axes
+    loss, accuracy = plots.training_curves(history(3), "title").axes
     assert list(loss.lines[0].get_ydata()) == [3.0, 1.5, 1.0]
     assert list(accuracy.lines[1].get_ydata()) == pytest.approx([0.2, 0.4, 0.6])
     assert plots.training_curves(History()).axes  # stopped before the first epoch was finished
 
 
 def test_several_histories_stand_in_one_figure_solid_for_validation():
-    histories = {
-        name: History([Epoch(k, rate / k, 0.1 * k, 2 / k, 0.2 * k, 1.0, 10.0) for k in (1, 2)])
-        for name, rate in (("ReLU", 3), ("none", 5))
-    }
-    figure = plots.training_curves(histories, "title")
+    figure = plots.training_curves({"ReLU": history(2), "none": history(2, 5)}, "title")
     loss = figure.axes[0]
     assert [list(line.get_ydata()) for line in loss.lines[:2]] == [[3.0, 1.5], [5.0, 2.5]]
     assert [line.get_linestyle() for line in loss.lines] == ["--", "--", "-", "-"]
     assert len({line.get_color() for line in loss.lines}) == 2
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ReLU", "none"]
+
+
+def test_no_panel_has_more_than_six_lines():
+    figure = plots.training_curves({name: history(2) for name in LONG[:8]})
+    panels = [(ax.get_title(), len(ax.lines)) for ax in figure.axes]
+    assert panels[::2] == [
+        ("cross-entropy loss, validation", 6),
+        ("cross-entropy loss, validation", 2),
+        ("cross-entropy loss, training", 6),
+        ("cross-entropy loss, training", 2),
+    ]
+    assert len(figure.legends[0].get_texts()) == 8
+    assert {line.get_linestyle() for line in figure.axes[4].lines} == {"--"}
+    figure = plots.by_depth(dict.fromkeys(LONG[:7], LAYERS))
+    assert [len(ax.lines) for ax in figure.axes] == [6, 6, 1, 1]
+
+
+def test_a_name_has_one_look_in_every_figure_and_every_line_a_marker():
+    look = {}
+    for draw, values in ((plots.training_curves, history(2)), (plots.by_depth, LAYERS)):
+        for names in (["He", "Glorot"], ["Glorot", "batch norm"], ["zero", "He"]):
+            figure = draw(dict.fromkeys(names, values))
+            handles = figure.legends[0].legend_handles
+            for name, handle in zip(names, handles):
+                mine = (handle.get_color(), handle.get_marker())
+                assert look.setdefault(name, mine) == mine
+            assert all(line.get_marker() != "None" for ax in figure.axes for line in ax.lines)
+    assert len({*look.values()}) == len(look) == 4
+
+
+def test_of_lines_that_coincide_the_markers_take_turns():
+    spread, _ = plots.by_depth(dict.fromkeys(LONG[:3], LAYERS)).axes
+    shown = [
+        set(range(16)[line.get_markevery()[0] :: line.get_markevery()[1]]) for line in spread.lines
+    ]
+    assert set.union(*shown) == {*range(16)} and not set.intersection(*shown)
+    loss, _ = plots.training_curves({name: history(2) for name in LONG[:3]}).axes
+    assert {line.get_markevery() for line in loss.lines} == {(0, 1)}  # too short for turns
+    widths = [line.get_linewidth() for line in spread.lines]
+    assert widths == sorted(widths, reverse=True) and len({*widths}) == 3
+
+
+def luminance(colour) -> float:
+    """Of a colour after WCAG 2, from 0 for black to 1 for white."""
+    parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
+def contrast(one, other) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_lines_and_marks_stand_out_from_white():
+    assert contrast("white", "black") == pytest.approx(21)
+    for colour in (*colours.COLOURS, colours.GREY, colours.ORANGE):
+        assert contrast(colour, "white") >= 3, colour
+
+
+def test_there_are_more_looks_than_names():
+    looks = colours.styles([f"name {k}" for k in range(60)])
+    assert len({*looks}) == 60 and colours.styles(["name 7"]) == [looks[7]]
 
 
 def test_signal_and_gradient_by_depth_leave_out_what_a_log_axis_cannot_show():
@@ -123,6 +226,11 @@ def test_signal_and_gradient_by_depth_leave_out_what_a_log_axis_cannot_show():
     assert list(spread.lines[0].get_ydata()) == pytest.approx([2.0, nan, 1e-9], nan_ok=True)
     assert list(gradient.lines[0].get_ydata()) == pytest.approx([0.1, nan, nan], nan_ok=True)
     assert list(spread.lines[1].get_xdata()) == [1] and spread.get_yscale() == "log"
+
+
+def test_a_dead_network_has_an_empty_panel():
+    plots.by_depth({"dead": [LayerStatistics("a", 0.0, 0.0)] * 3}).draw_without_rendering()
+    plots.by_depth({}).draw_without_rendering()
 
 
 def test_the_worst_mistake_is_the_surest_wrong_answer():
@@ -156,26 +264,6 @@ def test_heat_lies_where_it_was_measured():
         over = ax.images[1].get_array()
         assert over.argmax() == 7 and over[0, 7] == pytest.approx(1) and over[3:, :5].max() == 0
     assert [ax.get_title() for ax in cam.axes[:3]] == ["the picture", "one", "two"]
-
-
-def test_falls_of_several_networks_share_one_scale_around_zero():
-    image = torch.zeros(3, 8, 8, dtype=torch.uint8)
-    figure = plots.occlusion(image, {"a": torch.full((4, 4), -0.5), "b": torch.zeros(4, 4)})
-    assert {ax.images[1].get_clim() for ax in figure.axes[1:3]} == {(-0.5, 0.5)}
-    transparent = figure.axes[2].images[1].cmap(0.5)[3]
-    assert transparent == 0  # nothing was measured: the picture alone is seen
-
-
-def test_the_embedding_has_a_colour_and_a_marker_for_each_class():
-    labels = torch.arange(50) % 10
-    features = torch.nn.functional.one_hot(labels, 10) + 0.01 * torch.randn(50, 10)
-    figure = plots.embedding({"pixels": torch.randn(50, 3, 4, 4), "last": features}, labels, NAMES)
-    pixels, last = figure.axes
-    assert len(last.collections) == 20 and len(pixels.collections[0].get_offsets()) == 5
-    assert "of the variance" in last.get_xlabel() and last.get_title() == "last"
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == NAMES
-    styles = {(colour, marker) for colour, marker in colours.STYLES}
-    assert len({c for c, _ in styles}) == len({m for _, m in styles}) == 10
 
 
 def test_dead_taps_of_the_articles_resnet():
@@ -226,11 +314,21 @@ FIGURES = {
     "filters": lambda: plots.filters(torch.randn(20, 3, 5, 5), "title"),
     "feature_maps": lambda: plots.feature_maps(torch.randn(100, 5, 5), "title"),
     "by_depth": lambda: plots.by_depth(dict.fromkeys(LONG[:6], LAYERS), "title"),
-    "occlusion": lambda: plots.occlusion(
-        WIDE, {f"LeNet-5\n{name}": torch.rand(8, 8) for name in LONG[:5]}, "title"
+    "grad_cam": lambda: plots.grad_cam(
+        WIDE, {f"GoogLeNetCIFAR\n{name}": torch.rand(8, 8) for name in LONG[:3]}, "title"
     ),
-    "grad_cam": lambda: plots.grad_cam(WIDE, {"automobile": torch.rand(8, 8)}, "title"),
-    "embedding": lambda: plots.embedding(torch.rand(20, 5), torch.arange(20) % 10, LONG, "title"),
+    "one_picture": lambda: plots.pictures(WIDE[None], title="title"),
+    "prediction": lambda: plots.prediction(WIDE, torch.full((10,), 0.1), LONG, 3, "title"),
+    "answers": lambda: plots.answers(
+        WIDE, {name: torch.full((10,), 0.1) for name in LONG[:3]}, LONG, 3, "title"
+    ),
+    "confusion": lambda: plots.confusion(*torch.randint(10, (2, 9_000)), LONG, "title"),
+    "training_curves": lambda: plots.training_curves({n: history(2) for n in LONG}, "title"),
+    "maps_beside": lambda: plots.feature_maps(torch.randn(20, 5, 5), "title", image=WIDE),
+    "number_grids": lambda: plots.number_grids({n: torch.ones(4, 3) / 4 for n in "abc"}),
+    "shares": lambda: plots.shares(on_meta(VGG, (3, 224, 224)), "title"),
+    "film_strip": lambda: plots.film_strip([WIDE.permute(1, 2, 0)] * 9, ["conv2_reduce\n9"] * 9),
+    "receptive_fields": lambda: plots.receptive_fields(WIDE, record(LeNet5(), (3, 32, 32))),
     "dead_taps": lambda: plots.dead_taps(
         record(build_on_meta("googlenet_article"), (3, 32, 32)), title="title"
     ),
@@ -241,10 +339,24 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_no_two_texts_overlap_and_the_page_is_wide_enough(name):
+def test_every_text_can_be_read(name):
+    """No two lie on one another, and all have 10 points on a page that is 7 inches wide."""
     figure = FIGURES[name]()
     assert overlapping(figure) == []
     assert figure.get_figwidth() <= 7
+    assert all(text.get_fontsize() >= 10 for text in figure.findobj(Text) if text.get_text())
+
+
+@pytest.mark.parametrize(
+    "name", ["pictures", "worst_mistakes", "grad_cam", "one_picture", "answers", "film_strip"]
+)
+def test_a_photograph_has_200_pixels_or_more(name):
+    figure = FIGURES[name]()
+    figure.draw_without_rendering()
+    photos = [ax for ax in figure.axes if ax.images and ax.images[0].get_array().ndim == 3]
+    assert photos
+    for ax in photos:
+        assert ax.get_window_extent().width / figure.dpi * 2 * plots.DOTS >= 200
 
 
 def test_connections_show_the_table():
@@ -263,14 +375,34 @@ def test_receptive_fields_are_squares_around_the_middle_unit():
     assert squares[2].get_label() == "c3: 14×14"
 
 
+def test_receptive_fields_need_a_known_view():
+    table = record(LeNet5(), (3, 32, 32))
+    unknown = Record([replace(row, field=None) for row in table])
+    with pytest.raises(ValueError, match="record must have a window over maps whose view is known"):
+        plots.receptive_fields(WIDE, unknown)
+
+
 def test_show_gives_the_picture_and_its_text_twin(monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda *a, **k: shown.append((a, k)))
     plots.show(plots.pictures(IMAGES), "Six small pictures.")
     (bundle,), options = shown[0]
     assert bundle["text/plain"] == "Six small pictures." and len(bundle["image/png"]) > 100
-    assert options["metadata"]["image/png"]["alt"] == "Six small pictures."
+    metadata = options["metadata"]["image/png"]
+    picture = Image.open(io.BytesIO(base64.b64decode(bundle["image/png"])))
+    assert metadata == {"alt": "Six small pictures.", "width": picture.width // 2}
+    assert metadata["width"] == pytest.approx(plots.DOTS * 7, rel=0.05)
     assert shown[1][0][0]["text/markdown"] == "*Six small pictures.*"
+
+
+def test_a_drawing_is_stored_small_and_a_photograph_with_all_its_colours():
+    def colours_of(figure):
+        return len(Image.open(io.BytesIO(plots._png(figure)[0])).convert("RGB").getcolors(10**6))
+
+    noise = torch.randint(256, (1, 3, 32, 32), dtype=torch.uint8)
+    assert colours_of(plots.pictures(noise)) > 900
+    assert colours_of(plots.training_curves(history(2))) <= 256
+    assert colours_of(plots.film_strip([noise[0].permute(1, 2, 0)], ["maps"])) <= 256
 
 
 @pytest.mark.parametrize("text", ["", " ", "No full stop", "Two maps. Three more."])
@@ -314,6 +446,33 @@ def test_number_grids_show_each_number_and_the_window():
     (frame,) = first.patches
     assert not second.patches and second.get_title() == "b"
     assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((-0.5, 0.5), 2, 1)
+
+
+def test_larger_numbers_are_lighter_and_signed_ones_have_two_colours():
+    grid = torch.tensor([[-2.0, 0, 1], [9, 3, 5]])
+    signed = {"kernel": colours.WEIGHTS, "result": colours.ACTIVATIONS}
+    figure = plots.number_grids(dict.fromkeys(["picture", *signed], grid), signed=signed)
+    picture, kernel, result = (ax.images[0] for ax in figure.axes)
+    shades = [luminance(picture.to_rgba(number)[:3]) for number in (-2.0, 0, 1, 3, 5, 9)]
+    assert shades == sorted(shades)
+    for drawn in (kernel, result):
+        assert luminance(drawn.to_rgba(0.0)[:3]) > 0.9
+        assert drawn.to_rgba(2.0) != drawn.to_rgba(-2.0)
+    assert result.to_rgba(9.0)[0] > result.to_rgba(9.0)[2]  # red above 0
+    assert kernel.to_rgba(9.0)[1] > kernel.to_rgba(9.0)[0]  # green above 0
+    for ax in figure.axes:
+        for text, number in zip(ax.texts, grid.flatten().tolist()):
+            assert contrast(text.get_color(), ax.images[0].to_rgba(number)[:3]) >= 4.5
+
+
+def test_shares_of_a_deep_network_are_those_of_its_blocks():
+    names = [
+        text.get_text()
+        for text in plots.shares(record(build_on_meta("resnet_50"), CASES["resnet_50"].size))
+        .axes[0]
+        .get_yticklabels()
+    ]
+    assert names[:5] == ["conv1", "bn1", "conv2_x.0", "conv2_x.1", "conv2_x.2"] and len(names) == 19
 
 
 def test_shares_are_of_the_whole_network():

@@ -14,14 +14,6 @@ from tests.networks import images, randomise
 SMALL = (3, 32, 32)
 
 
-class Corner(nn.Module):
-    """Looks at the 8×8 pixels of the upper left corner alone; class 1 wants them bright."""
-
-    def forward(self, images):
-        bright = images[:, :, :8, :8].mean(dim=(1, 2, 3))
-        return torch.stack([torch.zeros_like(bright), bright], dim=1)
-
-
 class Linear(nn.Module):
     """Maps, their means, and a linear layer: the one network whose class map has a closed form."""
 
@@ -47,7 +39,6 @@ def state(model):
 
 MEASUREMENTS = {
     "features_of": lambda model, batch: probes.features_of(model, batch, "maps"),
-    "occlusion": lambda model, batch: probes.occlusion(model, batch[0], 1, 8, 8),
     "grad_cam": lambda model, batch: probes.grad_cam(model, batch[0], 1, "maps"),
     "depth_statistics": lambda model, batch: probes.depth_statistics(
         model, batch, torch.zeros(len(batch), dtype=torch.long)
@@ -87,25 +78,6 @@ def test_features_are_the_layers_output_before_the_next_one_overwrites_it():
     assert parts.shape == (7, 5)
 
 
-def test_only_the_corner_matters_to_a_network_that_sees_only_the_corner():
-    fall = probes.occlusion(Corner(), torch.ones(*SMALL), label=1, size=8, stride=4)
-    # A block of 4 pixels lies in the middle of its square of 8: the first covers 6 by 6 pixels.
-    assert fall.shape == (8, 8)
-    bright = torch.tensor([1.0, 1 - 6 * 6 / 64])
-    p, q = torch.sigmoid(bright).tolist()
-    assert fall[0, 0].item() == pytest.approx(p - q)
-    assert fall[:3, :3].min() > 0 and fall[3:].abs().max() == 0 and fall[:, 3:].abs().max() == 0
-    against = probes.occlusion(Corner(), torch.ones(*SMALL), label=0, size=8, stride=4)
-    torch.testing.assert_close(against, -fall)
-
-
-def test_occlusion_is_the_same_in_batches_of_any_size_and_for_any_picture():
-    model, picture = randomise(Linear()), images((3, 13, 21))[0]
-    one = probes.occlusion(model, picture, 2, size=5, stride=3, batch_size=7)
-    assert one.shape == (5, 7)
-    torch.testing.assert_close(one, probes.occlusion(model, picture, 2, size=5, stride=3))
-
-
 def test_grad_cam_before_a_linear_layer_on_means_is_the_class_map():
     """There the gradient on a map is the class's weight for it, divided by the map's points."""
     model, picture = randomise(Linear()), images(SMALL)[0]
@@ -113,6 +85,20 @@ def test_grad_cam_before_a_linear_layer_on_means_is_the_class_map():
     expected = torch.einsum("c,chw->hw", model.fc.weight[3].detach(), maps).relu() / 15**2
     torch.testing.assert_close(probes.grad_cam(model, picture, 3, "relu"), expected)
     assert expected.max() > 0
+
+
+def test_grad_cam_weighs_each_map_by_the_mean_of_its_gradients():
+    """Behind a linear layer that reads all places the gradients are its weights, each its own."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 5, stride=4), nn.Flatten(), nn.Linear(4 * 7 * 7, 5))
+    picture = images(SMALL)[0]
+    gradients = model[2].weight[3].detach().view(4, 7, 7)
+    # Here the mean, the largest and the sum of absolute values tell different stories.
+    means = gradients.mean(dim=(1, 2))
+    assert means.min() < 0 < gradients.amax(dim=(1, 2)).min()
+    maps = model[0](picture[None])[0].detach()
+    expected = (means[:, None, None] * maps).sum(dim=0).relu()
+    torch.testing.assert_close(probes.grad_cam(model, picture, 3, "0"), expected)
 
 
 def test_grad_cam_of_frozen_weights_is_the_same():
@@ -165,19 +151,6 @@ def test_layers_of_our_own_are_measured_too():
     assert [name.split(".")[-1] for name in names] == ["c1", "s2", "c3", "s4", "c5", "f6"]
 
 
-def test_the_principal_axes_are_those_of_the_exact_decomposition():
-    generator = torch.Generator().manual_seed(0)
-    features = torch.randn(200, 5, 2, 3, generator=generator) * torch.arange(1, 4) ** 2
-    before = torch.get_rng_state()
-    points, shares = probes.principal_axes(features)
-    table = features.flatten(1) - features.flatten(1).mean(dim=0)
-    _, strengths, directions = torch.linalg.svd(table)
-    torch.testing.assert_close(shares, strengths[:2] ** 2 / (strengths**2).sum())
-    torch.testing.assert_close(points.abs(), (table @ directions[:2].T).abs(), rtol=1e-3, atol=1e-3)
-    assert torch.equal(before, torch.get_rng_state())
-    assert torch.equal(points, probes.principal_axes(features)[0])
-
-
 PICTURE = torch.zeros(*SMALL)
 
 
@@ -188,9 +161,7 @@ PICTURE = torch.zeros(*SMALL)
         (partial(probes.features_of, name="unused"), "'unused' did not run"),
         (partial(probes.grad_cam, label=1, name="fc"), r"with maps; 'fc' gives \(1, 5\)"),
         (partial(probes.grad_cam, label=5, name="maps"), "label must be 0 to 4; got 5"),
-        (partial(probes.occlusion, label=-1), "label must be 0 to 4; got -1"),
-        (partial(probes.occlusion, label=0, size=33), "size must be 1 to 32 pixels; got 33"),
-        (partial(probes.occlusion, label=0, stride=0), "stride must be 1 to 32 pixels; got 0"),
+        (partial(probes.grad_cam, label=-1, name="maps"), "label must be 0 to 4; got -1"),
     ],
 )
 def test_wrong_arguments_are_named(call, message):
@@ -206,5 +177,3 @@ def test_pictures_that_were_not_normalised_are_refused():
         probes.features_of(Linear(), PICTURE, "maps")
     with pytest.raises(ValueError, match="images must be 2 or more"):
         probes.depth_statistics(Linear(), PICTURE[None], torch.tensor([0]))
-    with pytest.raises(ValueError, match="features must be"):
-        probes.principal_axes(torch.zeros(2, 5))

@@ -1,15 +1,17 @@
 """Drawings of networks, made from `shapes.record`.
 
-Every function returns a Figure whose axes are in inches, x to the right and y down, at most 10
-inches wide with letters of 8 points: legible on a page of 7 inches too. Colours: input grey,
-convolutions blue, pools green, linear layers orange. Boxes and arrows carry names ("box-...",
-"arrow-...", "shortcut-...") that stay in an SVG.
+Every function returns a Figure whose axes are in inches, x to the right and y down, at most 7
+inches wide with letters of 10 points. Colours: input grey, convolutions blue, pools green, linear
+layers yellow. Boxes and arrows carry names ("box-...", "arrow-...", "shortcut-...") that stay in an
+SVG. A record that a function cannot draw gets a ValueError that says why.
 """
 
 import re
+from collections.abc import Callable
 from functools import partial
-from itertools import pairwise
+from itertools import accumulate, cycle, pairwise
 from math import ceil
+from textwrap import fill
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
@@ -20,45 +22,39 @@ from matplotlib.transforms import Bbox
 
 from cnn_lessons.models import BasicBlock, Bottleneck
 from cnn_lessons.models.googlenet import NaiveInception
-from cnn_lessons.see.colours import (
-    BLUE,
-    CONVOLUTION,
-    GREY,
-    INPUT,
-    LINEAR,
-    ORANGE,
-    OTHER,
-    POOL,
-    STAGES,
-)
-from cnn_lessons.see.tables import BRANCHES
+from cnn_lessons.see import colours
+from cnn_lessons.see.fonts import Page, letters
 from cnn_lessons.shapes import Record, Row, on_meta
+from cnn_lessons.shapes.rows import short, times
 
-WIDTH, SMALL, LETTER = 10, 8, 0.073  # inches, points, and inches of a wide letter of that size
+WIDTH, TALL = 7, 20  # inches of the widest and the highest figure
+SMALL, LETTER, LINE = 10, 0.091, 0.165  # points, and inches of a wide letter and of a line
+MOST = 36  # layers in a line of a chain
 
 
 def _canvas(width: float, height: float, title: str) -> Axes:
     """Axes in inches; the title stands above y = 0."""
-    top = 0.45 if title else 0.05
-    figure = Figure((width, height + top))
+    title = fill(title, int(width / 0.1))
+    top = 0.25 + 0.2 * (1 + title.count("\n")) if title else 0.05
+    figure = Page((width, height + top))
     ax = figure.add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, width), ylim=(height, -top))
     ax.set_axis_off()
     if title:
-        ax.text(width / 2, -top / 2, title, ha="center", va="center", fontsize=11)
+        ax.text(width / 2, -top / 2, title, ha="center", va="center", fontsize=12)
     return ax
 
 
 def _text(ax: Axes, x: float, y: float, words: str, **style) -> None:
-    """Centred text of 8 points; `style` is matplotlib's."""
+    """Centred text of 10 points; `style` is matplotlib's."""
     ax.text(x, y, words, **{"ha": "center", "va": "center", "fontsize": SMALL, **style})
 
 
 def _box(ax: Axes, x: float, y: float, size: tuple[float, float], words="", **style) -> Rectangle:
     """A rectangle around (x, y) with text in it; `style` is the rectangle's."""
     width, height = size
-    look = {"facecolor": OTHER, "edgecolor": "black", "linewidth": 0.7, "zorder": 2, **style}
-    box = Rectangle((x - width / 2, y - height / 2), width, height, **look)
+    look = {"facecolor": colours.OTHER, "edgecolor": "black", "linewidth": 0.7, "zorder": 2}
+    box = Rectangle((x - width / 2, y - height / 2), width, height, **look | style)
     ax.add_patch(box)
     if words:
         _text(ax, x, y, words, zorder=3)
@@ -69,34 +65,52 @@ def _arrow(ax: Axes, points: Path | list[tuple[float, float]], name: str, **styl
     """An arrow along a path or straight lines through points; `style` is the arrow's."""
     look = {"arrowstyle": "-|>,head_length=3,head_width=1.5", "color": "black", "linewidth": 0.8}
     path = points if isinstance(points, Path) else Path(points)
-    arrow = FancyArrowPatch(path=path, gid=name, **{**look, "zorder": 1, **style})
-    ax.add_patch(arrow)
+    ax.add_patch(FancyArrowPatch(path=path, gid=name, **look | {"zorder": 1} | style))
+
+
+def _width(words: str) -> float:
+    return letters(words) * LETTER + 0.08
 
 
 def _colour(row: Row) -> str:
     if not row.kind:
-        return INPUT
+        return colours.INPUT
     if row.macs or row.parameters:
-        return CONVOLUTION if row.window else LINEAR
-    return POOL if _is_pool(row) else OTHER
+        return colours.CONVOLUTION if row.window or row.inside else colours.LINEAR
+    return colours.POOL if _is_pool(row) else colours.OTHER
 
 
 def _short_name(row: Row) -> str:
-    return row.name.split(".")[-1]
+    """The last part of a name; where that is a mere number in a list, the kind of the layer."""
+    last = row.name.split(".")[-1]
+    return row.kind if last.isdigit() else last
+
+
+def _depth(row: Row) -> int:
+    """The number of maps or of numbers; 1 for what has a single number for each picture."""
+    return row.output[1] if len(row.output) > 1 else 1
+
+
+def _side(row: Row) -> str:
+    return "×".join(map(str, row.output[2:]))
 
 
 def _maps(row: Row) -> str:
     """6 @ 28×28, or the length of a vector."""
-    side = "×".join(map(str, row.output[2:]))
-    return f"{row.output[1]} @ {side}" if side else str(row.output[1])
+    return f"{_depth(row)} @ {_side(row)}" if _side(row) else str(_depth(row))
 
 
 def _kernel(row: Row) -> str:
     """3×3 /2: the size of a window and its stride."""
     if not row.window:
         return ""
-    stride = f" /{row.window.stride[0]}" if row.window.stride[0] > 1 else ""
-    return "×".join(map(str, row.window.kernel)) + stride
+    stride = f" /{short(row.window.stride)}" if max(row.window.stride) > 1 else ""
+    return times(row.window.kernel) + stride
+
+
+def _layer(row: Row) -> str:
+    """What a layer with weights is, in a word: its window, or its name."""
+    return f"{_kernel(row) or _short_name(row)}, {_depth(row)}"
 
 
 def _input(record: Record) -> Row:
@@ -109,11 +123,20 @@ def _is_pool(row: Row) -> bool:
 
 def _is_quiet(row: Row) -> bool:
     """A step that computes its numbers one by one, or only renames them: it gets no box."""
-    same = row.kind == "Flatten" or row.inputs == (row.output,)
-    return same and not (row.macs or row.window or _is_pool(row))
+    same = row.kind.lower() == "flatten" or row.inputs == (row.output,)
+    return same and not (row.macs or row.window or row.inside or _is_pool(row))
+
+
+def _check(record: Record, argument: str = "record") -> None:
+    """There is a step, and one input."""
+    if not len(record):
+        raise ValueError(f"{argument} must have a step to draw; got an empty one")
+    if any(source < -1 for row in record for source in row.sources):
+        raise ValueError(f"{argument} must be of a network with one input; got one with more")
 
 
 def _check_one_path(record: Record, figure: str) -> None:
+    _check(record)
     for number, row in enumerate(record):
         if row.sources != (number - 1,):
             raise ValueError(
@@ -128,11 +151,11 @@ def _check_one_path(record: Record, figure: str) -> None:
 def stacked_squares(record: Record, title: str = "") -> Figure:
     """A network without branches, drawn as the paper's Figure 2 draws LeNet-5.
 
-    A stack of squares is a set of feature maps (12 squares at most), a bar is a vector. The small
-    square on a stack is the window of the next layer, and its view is drawn to one point there.
-    Layers of one kind that follow each other with maps of one shape share a stack. Steps that
-    leave the shape alone, and Flatten, are not drawn. Raises ValueError for a network with
-    branches.
+    A stack of squares is a set of feature maps (12 squares at most), a bar is a vector; maps of one
+    axis are lines, and of three axes the last two are seen. The small square on a stack is the
+    window of the next layer, and its view is drawn to one point there. Layers of one kind that
+    follow each other with maps of one shape share a stack. Steps that leave the shape alone, and
+    Flatten, are not drawn. More than eight stacks go on in a line below, from the last one.
     """
     _check_one_path(record, "stacked_squares")
     runs = [[_input(record)]]
@@ -143,47 +166,50 @@ def stacked_squares(record: Record, title: str = "") -> Figure:
             runs[-1].append(row)
         else:
             runs.append([row])
-    sizes = [_stack_size(run[0], runs) for run in runs]
-    needs = [max(width, 0.66) for width, _ in sizes]
-    gap = (WIDTH - sum(needs)) / len(runs)
-    height = max(height for _, height in sizes)
-    ax = _canvas(WIDTH, height + 1.2, title)
-    left, fronts = 0.0, []
-    for run, size, need in zip(runs, sizes, needs):
-        centre = (left + (need + gap) / 2, height / 2 + 0.6)
-        fronts.append(_stack(ax, run, size, centre, need + gap))
-        left += need + gap
-    for run, before, after in zip(runs[1:], fronts, fronts[1:]):
-        _view(ax, run, before, after, height + 0.68)
+    fit = int(WIDTH / (0.085 * max(letters(run[0].kind) for run in runs) + 0.1)) - 1
+    count = max(1, ceil((len(runs) - 1) / min(7, max(1, fit))))
+    each = ceil((len(runs) - 1) / count)
+    lines = [runs[k * each : (k + 1) * each + 1] for k in range(count)]
+    largest = max(max(run[0].output[2:], default=1) for run in runs)
+    heights = [1.7 + max(_stack_size(run[0], largest)[1] for run in line) for line in lines]
+    ax = _canvas(WIDTH, sum(heights), title)
+    for line, height, bottom in zip(lines, heights, accumulate(heights)):
+        step = WIDTH / len(line)
+        fronts = [
+            _stack(ax, run, largest, (step * (k + 0.5), bottom - height / 2 - 0.03), step)
+            for k, run in enumerate(line)
+        ]
+        for run, before, after in zip(line[1:], fronts, fronts[1:]):
+            _view(ax, run, before, after, bottom - 0.75)
     return ax.figure
 
 
-def _stack_size(row: Row, runs: list[list[Row]]) -> tuple[float, float]:
+def _stack_size(row: Row, largest: int) -> tuple[float, float]:
     """Width and height of a drawn stack or bar, in inches."""
-    if len(row.output) == 2:
-        return 0.08, min(1.3, 0.25 + 0.15 * row.output[1] ** 0.25)
-    largest, room = max(runs[0][0].output[2:]), min(1.1, 7 / len(runs))
-    side, shift = 0.08 + room * max(row.output[2:]) / largest, 0.025 * (_sheets(row) - 1)
-    return side + shift, side + shift
+    if len(row.output) < 3:
+        return 0.08, min(1.3, 0.25 + 0.15 * _depth(row) ** 0.25)
+    down, across = [0.08 + 0.6 * n / largest for n in (1, *row.output[2:])[-2:]]
+    shift = 0.025 * (_sheets(row) - 1)
+    return across + shift, down + shift
 
 
 def _sheets(row: Row) -> int:
-    return min(row.output[1], 12) if len(row.output) == 4 else 1
+    return min(_depth(row), 12) if len(row.output) > 2 else 1
 
 
-def _stack(ax: Axes, run: list[Row], size, centre, room: float) -> Rectangle:
+def _stack(ax: Axes, run: list[Row], largest: int, centre, room: float) -> Rectangle:
     """Draw the maps or the vector of a run of layers with its label; return the front."""
     (x, y), shift = centre, 0.025 * (_sheets(run[0]) - 1)
-    side = (size[0] - shift, size[1] - shift)
+    width, height = _stack_size(run[0], largest)
     for sheet in range(_sheets(run[0])):
         move = 0.025 * sheet - shift / 2
-        face = _colour(run[0])
-        front = _box(ax, x + move, y + move, side, facecolor=face, zorder=1)
+        size = (width - shift, height - shift)
+        front = _box(ax, x + move, y + move, size, facecolor=_colour(run[0]), zorder=1)
     first, last = _short_name(run[0]), _short_name(run[-1])
     number = re.search("[0-9]*$", last)[0]
     name = f"{first}–{number}" if first != last else first
-    maps = _maps(run[0]) if room > 1 else _maps(run[0]).replace("@ ", "@\n")
-    _text(ax, x, y - size[1] / 2 - 0.08, f"{name}\n{maps}", va="bottom")
+    maps = _maps(run[0]) if _width(_maps(run[0])) < room else _maps(run[0]).replace("@ ", "@\n")
+    _text(ax, x, y - height / 2 - 0.06, f"{name}\n{maps}", va="bottom")
     return front
 
 
@@ -191,29 +217,24 @@ def _view(ax: Axes, run: list[Row], before: Rectangle, after: Rectangle, bottom:
     """The window on the maps before, its rays to one point of the maps after, and what it does."""
     x, y, width, height = *before.get_xy(), before.get_width(), before.get_height()
     row, right = run[0], x + width
-    if row.window and len(row.output) == 4:
-        part = width * min(1.0, row.window.kernel[0] / row.inputs[0][-1])
-        corner = (x + (width - part) * 0.8, y + (height - part) * 0.3)
-        window = Rectangle(
-            corner, part, part, fill=False, edgecolor=ORANGE, linewidth=1.4, zorder=3
-        )
-        ax.add_patch(window)
+    if row.window and len(row.output) > 2:
+        parts = [min(1.0, k / n) for k, n in zip(row.window.kernel[::-1], row.inputs[0][:1:-1])]
+        across, down = width * parts[0], height * (parts[1] if len(parts) > 1 else 1)
+        corner = (x + (width - across) * 0.8, y + (height - down) * 0.3)
+        look = {"fill": False, "edgecolor": colours.ORANGE, "linewidth": 1.4, "zorder": 3}
+        ax.add_patch(Rectangle(corner, across, down, **look))
         point = (after.get_x() + after.get_width() / 2, after.get_y() + after.get_height() * 0.4)
-        for drop in (0, part):
-            ends = (corner[0] + part, corner[1] + drop), point
-            ax.plot(*zip(*ends), color=ORANGE, linewidth=0.9, zorder=3)
-        ax.plot(*point, "s", color=ORANGE, markersize=2, zorder=3)
+        for drop in (0, down):
+            ends = (corner[0] + across, corner[1] + drop), point
+            ax.plot(*zip(*ends), color=colours.ORANGE, linewidth=0.9, zorder=3)
+        ax.plot(*point, "s", color=colours.ORANGE, markersize=2, zorder=3)
     else:
         for start, end in ((y, after.get_y()), (y + height, after.get_y() + after.get_height())):
-            ax.plot((right, after.get_x()), (start, end), color=GREY, linewidth=0.7)
+            ax.plot((right, after.get_x()), (start, end), color=colours.GREY, linewidth=0.7)
     kernels = ", ".join(dict.fromkeys(_kernel(row) for row in run if row.window))
-    times = f"{len(run)} times" if len(run) > 1 else ""
+    number = f"{len(run)} times" if len(run) > 1 else ""
     middle = (right + after.get_x()) / 2
-    _text(ax, middle, bottom, "\n".join(filter(None, (row.kind, kernels, times))), va="top")
-
-
-def _side(row: Row) -> str:
-    return "×".join(map(str, row.output[2:]))
+    _text(ax, middle, bottom, "\n".join(filter(None, (row.kind, kernels, number))), va="top")
 
 
 # --- networks with branches, as boxes and arrows ------------------------------------------------
@@ -222,19 +243,21 @@ def _side(row: Row) -> str:
 class _Graph:
     """The steps of a record that get a box, -1 the input, and where each one stands.
 
-    `sources` are the boxes that feed a box, `level` is the longest way from the input, `lane` the
-    place across in units of a lane: branches spread around the box that they leave. What does not
-    lead to the last row, such as an auxiliary head, is in `side` and has the outermost lane.
+    `sources` are the boxes that feed a box, `quiet` the steps behind it that get none, `level` is
+    the longest way from the input, `lane` the place across in units of a lane: branches spread
+    around the box that they leave. What does not lead to the last row, such as an auxiliary head,
+    is in `side` and has the outermost lane. `words` says what stands in a box. `boxes` has the x of
+    each, from the trunk, its width and height, `heights` the tallest box of each level, and more.
     """
 
-    def __init__(self, record: Record):
-        self.rows, self.sources = {-1: _input(record)}, {-1: []}
-        if any(source < -1 for row in record for source in row.sources):
-            raise ValueError("record must be of a network with one input; got one with more")
-        through = {-1: -1}
+    def __init__(self, record: Record, words: Callable[["_Graph", int], str], lane: float = 0):
+        self.rows, self.sources, through = {-1: _input(record)}, {-1: []}, {-1: -1}
+        self.quiet: dict[int, list[Row]] = {}
         for number, row in enumerate(record):
             through[number] = through[row.sources[0]] if _is_quiet(row) else number
-            if not _is_quiet(row):
+            if _is_quiet(row):
+                self.quiet.setdefault(through[number], []).append(row)
+            else:
                 self.rows[number] = row
                 self.sources[number] = [through[source] for source in row.sources]
         self.edges = [(s, n) for n, sources in self.sources.items() for s in sources]
@@ -247,8 +270,10 @@ class _Graph:
             self.level[number] = 1 + max(self.level[s] for s in self.sources[number])
             if number in main:
                 self.lane[number] = self._lane(number, main)
-        outermost = max(self.lane.values()) + 1
+        outermost = max(self.lane.values()) + 1.2
         self.lane |= dict.fromkeys(self.side, outermost)
+        self.words = {number: words(self, number) for number in self.rows}
+        self._measure(lane)
 
     def _lane(self, number: int, main: set[int]) -> float:
         """A single branch goes straight on, a second one beside it, more of them to both sides."""
@@ -261,148 +286,145 @@ class _Graph:
         middle = (len(branches) - 1) / 2 if len(branches) > 2 else 0
         return lanes[0] + branches.index(number) - middle
 
+    def _measure(self, lane: float) -> None:
+        """Sizes of boxes and levels; a lane has so many inches, or what its words need."""
+        lanes = self.lane.values()
+        trunk = max(_width(text) for n, text in self.words.items() if not self.lane[n])
+        lane = lane or (0.62 if max(lanes) - min(lanes) > 2 else trunk / 2 + 0.5)
+        self.boxes, self.heights = {}, [0.0] * (1 + max(self.level.values()))
+        for number, text in self.words.items():
+            places = [self.boxes[s][0] for s in self.sources[number]] or [0]
+            width = max(_width(text), 0.54 if self.lane[number] else 0)
+            if len(places) > 2:
+                width = max(width, max(places) - min(places) + 0.3)
+            height, level = 0.06 + LINE * (1 + text.count("\n")), self.level[number]
+            self.boxes[number] = self.lane[number] * lane, width, height
+            self.heights[level] = max(self.heights[level], height + 0.19)
+        self.left = min(x - width / 2 for x, width, _ in self.boxes.values())
+        self.across = max(x + width / 2 for x, width, _ in self.boxes.values()) - self.left + 0.22
+        spans = sorted((self.level[n], x - w / 2, x + w / 2) for n, (x, w, _) in self.boxes.items())
+        self.crowded = any(a[0] == b[0] and a[2] > b[1] for a, b in pairwise(spans))
+
     def crossing(self, level: int) -> set[int]:
         """The boxes up to this level that feed one below it."""
         return {s for s, n in self.edges if self.level[s] <= level < self.level[n]}
 
+    def columns(self, count: int) -> list[tuple[int, int]]:
+        """Cut the levels into at most `count` columns, as equal as they can be.
+
+        A cut is made where one box alone feeds all that is below it, so never within a block.
+        """
+        tops = [0, *accumulate(self.heights)]
+        cuts = [k + 1 for k in range(len(self.heights)) if len(self.crossing(k)) < 2]
+        room = tops[-1] / count
+        while True:
+            columns, start = [], 0
+            while fits := [k for k in cuts if k > start and tops[k] - tops[start] < room + 0.01]:
+                columns.append((start, fits[-1]))
+                start = fits[-1]
+            if start == len(self.heights) and len(columns) <= count:
+                return columns
+            room += 0.1
+
 
 def graph(record: Record, title: str = "") -> Figure:
-    """Any of the networks as boxes and arrows, from top to bottom and on in the next column.
+    """Any network as boxes and arrows, from top to bottom and on in the next column.
 
     A box is a layer with its name, its kernel, /stride and its number of maps; a pool and a join
-    show the size of the maps. Activations, norms, dropout and Flatten are not drawn.
+    show the size of the maps. Activations, norms, dropout and Flatten are not drawn. What does not
+    lead to the output, such as an auxiliary head, has a ground of its own. A network too large for
+    a page of 7 by 20 inches, or whose branches would lie on each other, is drawn by its blocks.
     """
-    plan = _Graph(record)
-    words = {n: _graph_words(plan, n) for n in plan.rows}
-    trunk = max(_width(text) for n, text in words.items() if not plan.lane[n])
-    wide = max(plan.lane.values()) - min(plan.lane.values()) > 2
-    sizes = _sizes(plan, words, 0.6 if wide else trunk / 2 + 0.45)
-    left = min(x - size[0] / 2 for x, size in sizes.values())
-    across = max(x + size[0] / 2 for x, size in sizes.values()) - left + 0.38
-    heights = _level_heights(plan, sizes)
-    for count in range(1, max(2, int(WIDTH / across) + 1)):
-        columns = _columns(plan, heights, count)
-        tall = max(sum(heights[a:b]) for a, b in columns)
-        if tall <= 5.4:
-            break
-    width = max(across * len(columns), 5)
-    ax = _canvas(width, tall + 0.5, title)
-    start = (width - across * len(columns)) / 2 - left + 0.19
-    lefts = [start + across * c for c in range(len(columns))]
-    _draw(ax, plan, words, sizes, columns, lefts)
-    return ax.figure
+    _check(record)
+    for words in ("", "thick frames: blocks of several layers"):
+        drawn = _Graph(record.fold() if words else record, _graph_words)
+        counts = range(1, 1 + int(WIDTH / drawn.across))
+        tries = [drawn.columns(count) for count in counts if not drawn.crowded]
+        tall = [max(sum(drawn.heights[a:b]) for a, b in columns) for columns in tries]
+        if tall and min(tall) < TALL - 1:
+            k = next((k for k, height in enumerate(tall) if height <= 6), len(tall) - 1)
+            width = max(drawn.across * len(tries[k]), 5)
+            ax = _canvas(width, tall[k] + 0.5, f"{title} ({words})".strip() if words else title)
+            start = (width - drawn.across * len(tries[k])) / 2 - drawn.left + 0.11
+            _draw(ax, drawn, tries[k], [start + drawn.across * c for c in range(len(tries[k]))])
+            return ax.figure
+    raise ValueError(
+        f"record must fit on a page of {WIDTH} by {TALL} inches; got {len(record)} steps, too many "
+        "even when its blocks are folded: record a part of the network"
+    )
 
 
-def _graph_words(plan: _Graph, number: int) -> str:
+def _graph_words(graph: _Graph, number: int) -> str:
     """What stands in a box: one line on the trunk, two in a branch."""
-    row, name = plan.rows[number], _short_name(plan.rows[number])
-    if row.kind == "add":
-        return f"+  {_maps(row)}"
-    if not row.kind or len(plan.sources[number]) > 1:
+    row, name = graph.rows[number], _short_name(graph.rows[number])
+    if row.kind in ("add", "mul"):
+        return f"{'+' if row.kind == 'add' else '×'}  {_maps(row)}"
+    if row.inside:
+        return f"{row.name}\n{_maps(row)}" if graph.lane[number] else f"{row.name}: {_maps(row)}"
+    if not row.kind or len(graph.sources[number]) > 1:
         return f"{row.name.split('.')[-2] if '.' in row.name else name}: {_maps(row)}"
-    size = _side(row) if _is_pool(row) else str(row.output[1])
-    if plan.lane[number]:
-        name = "\n".join(row.name.split(".")[-2:]) if number in plan.side else name
-        return f"{_kernel(row) if row.window and _colour(row) != OTHER else name}\n{size}"
+    size = _side(row) if _is_pool(row) and _side(row) else str(_depth(row))
+    if graph.lane[number]:
+        return f"{_kernel(row) if row.window and _colour(row) != colours.OTHER else name}\n{size}"
     return f"{name} {_kernel(row)}".strip() + f", {size}"
 
 
-def _width(words: str) -> float:
-    return max(len(line) for line in words.split("\n")) * LETTER + 0.08
-
-
-def _sizes(plan: _Graph, words: dict[int, str], lane: float) -> dict:
-    """For each box its x, 0 being the trunk, its width and its height."""
-    sizes = {}
-    for number, text in words.items():
-        places = [sizes[s][0] for s in plan.sources[number]] or [0]
-        width = max(_width(text), 0.54 if plan.lane[number] else 0)
-        if len(places) > 2:
-            width = max(width, max(places) - min(places) + 0.3)
-        sizes[number] = (plan.lane[number] * lane, (width, 0.06 + 0.14 * (1 + text.count("\n"))))
-    return sizes
-
-
-def _level_heights(plan: _Graph, sizes: dict) -> list[float]:
-    """Inches from level to level: the tallest box, and room for an arrow."""
-    heights = [0.0] * (1 + max(plan.level.values()))
-    for number, (_, size) in sizes.items():
-        heights[plan.level[number]] = max(heights[plan.level[number]], size[1] + 0.17)
-    return heights
-
-
-def _columns(plan: _Graph, heights: list[float], count: int) -> list[tuple[int, int]]:
-    """Cut the levels into at most `count` columns, as equal as they can be.
-
-    A cut is made where one box alone feeds all that is below it, so never within a block.
-    """
-    cuts = [k + 1 for k in range(len(heights)) if len(plan.crossing(k)) < 2]
-    room = sum(heights) / count
-    while True:
-        columns, start = [], 0
-        while fits := [k for k in cuts if k > start and sum(heights[start:k]) < room + 0.01]:
-            columns.append((start, fits[-1]))
-            start = fits[-1]
-        if start == len(heights) and len(columns) <= count:
-            return columns
-        room += 0.1
-
-
-def _draw(ax: Axes, plan: _Graph, words: dict[int, str], sizes: dict, columns, lefts) -> None:
+def _draw(ax: Axes, graph: _Graph, columns, lefts: list[float], top: float = 0.2) -> None:
     """Draw the boxes of each column of levels around its x, and the arrows between all of them."""
-    heights, places = _level_heights(plan, sizes), {}
+    places = {}
     for (first, end), left in zip(columns, lefts):
-        for number in (n for n in plan.rows if first <= plan.level[n] < end):
-            level, (x, size) = plan.level[number], sizes[number]
-            y = 0.2 + sum(heights[first:level]) + heights[level] / 2
-            row = plan.rows[number]
-            look = {"facecolor": _colour(row), "gid": f"box-{row.name}"}
-            places[number] = _box(ax, left + x, y, size, words[number], **look).get_bbox()
-    starts = [{} for _ in columns]
-    for c in range(1, len(columns)):
-        starts[c] = _lead_on(ax, plan, places, columns[c][0] - 1)
-    for source, number in plan.edges:
-        column = next(c for c, (a, b) in enumerate(columns) if a <= plan.level[number] < b)
-        start = starts[column].get(source, places[source])
-        _connect(ax, plan, places, (source, number), start)
+        for number in (n for n in graph.rows if first <= graph.level[n] < end):
+            level, (x, *size), row = graph.level[number], graph.boxes[number], graph.rows[number]
+            y = top + sum(graph.heights[first:level]) + graph.heights[level] / 2
+            look = {"facecolor": _colour(row), "linewidth": 1.8 if row.inside else 0.7}
+            box = _box(ax, left + x, y, size, graph.words[number], gid=f"box-{row.name}", **look)
+            places[number] = box.get_bbox()
+    heads = {n: graph.rows[n].name.split(".")[0] for n in graph.side}
+    for name in dict.fromkeys(heads.values()):
+        _head(ax, name, [places[n] for n, its in heads.items() if its == name])
+    starts = [{}, *(_lead_on(ax, graph, places, first - 1) for first, _ in columns[1:])]
+    for source, number in graph.edges:
+        column = next(c for c, (a, b) in enumerate(columns) if a <= graph.level[number] < b)
+        _connect(ax, graph, places, (source, number), starts[column].get(source, places[source]))
 
 
-def _lead_on(ax: Axes, plan: _Graph, places: dict[int, Bbox], level: int) -> dict[int, Bbox]:
+def _head(ax: Axes, name: str, boxes: list[Bbox]) -> None:
+    """The ground of a head: it stands apart, so that it is not taken for one more branch."""
+    all_of_it = Bbox.union(boxes)
+    height, middle = all_of_it.height + 0.16 + LINE, (all_of_it.x0 + all_of_it.x1) / 2
+    size, bottom = (max(all_of_it.width, _width(name)) + 0.1, height), all_of_it.y0 - 0.07 + height
+    look = {"facecolor": colours.HEAD, "edgecolor": colours.ORANGE, "linestyle": "--", "zorder": 0}
+    _box(ax, middle, bottom - height / 2, size, gid=f"head-{name}", **look)
+    _text(ax, middle, bottom - 0.02 - LINE / 2, name)
+
+
+def _lead_on(ax: Axes, graph: _Graph, places: dict[int, Bbox], level: int) -> dict[int, Bbox]:
     """The line from the last box of a column to above those that it feeds in the next one."""
-    (source,) = plan.crossing(level)
-    before = [box for n, box in places.items() if plan.level[n] <= level]
+    (source,) = graph.crossing(level)
+    before = [box for n, box in places.items() if graph.level[n] <= level]
     edge = max(box.x1 for box in before)
     left = min(box.x0 for box in places.values() if box.x0 > edge) - 0.12
-    fed = [places[n] for s, n in plan.edges if s == source and plan.level[n] > level]
+    fed = [places[n] for s, n in graph.edges if s == source and graph.level[n] > level]
     ends = [(box.x0 + box.x1) / 2 for box in fed]
     middle, low = (places[source].x0 + places[source].x1) / 2, max(box.y1 for box in before) + 0.1
-    points = [
-        (middle, places[source].y1),
-        (middle, low),
-        (left, low),
-        (left, 0.1),
-        (max(ends), 0.1),
-    ]
-    _arrow(ax, points, f"on-{plan.rows[source].name}", arrowstyle="-")
+    points = [(middle, places[source].y1), (middle, low), (left, low), (left, 0.1)]
+    _arrow(ax, [*points, (max(ends), 0.1)], f"on-{graph.rows[source].name}", arrowstyle="-")
     return {source: Bbox.from_extents(min(ends), 0.1, max(ends), 0.1)}
 
 
-def _connect(ax: Axes, plan: _Graph, places: dict, edge: tuple[int, int], a: Bbox) -> None:
+def _connect(ax: Axes, graph: _Graph, places: dict, edge: tuple[int, int], a: Bbox) -> None:
     """An arrow from the box or point `a`, straight or around the boxes that are in its way."""
-    b, levels = places[edge[1]], [plan.level[n] for n in edge]
+    b, levels = places[edge[1]], [graph.level[n] for n in edge]
     middles = [(box.x0 + box.x1) / 2 for box in (a, b)]
-    between = [
-        box
-        for n, box in places.items()
-        if levels[0] < plan.level[n] < levels[1] and box.x0 < middles[0] < box.x1
-    ]
-    if between:
+    passed = [box for n, box in places.items() if levels[0] < graph.level[n] < levels[1]]
+    if between := [box for box in passed if box.x0 < middles[0] < box.x1]:
         right = max(box.x1 for box in [a, b, *between]) + 0.1
         start, end = max(a.y0, a.y1 - 0.05), b.y0 + 0.05
         points = [(a.x1, start), (right, start), (right, end), (b.x1, end)]
     else:
-        points = _straight(a, b, joins=len(plan.sources[edge[1]]) > 1)
-    _arrow(ax, points, f"arrow-{plan.rows[edge[0]].name}-{plan.rows[edge[1]].name}")
+        points = _straight(a, b, joins=len(graph.sources[edge[1]]) > 1)
+    look = {"color": colours.ORANGE, "linestyle": (0, (4, 2))} if edge[1] in graph.side else {}
+    _arrow(ax, points, f"arrow-{graph.rows[edge[0]].name}-{graph.rows[edge[1]].name}", **look)
 
 
 def _straight(a: Bbox, b: Bbox, joins: bool) -> list[tuple[float, float]]:
@@ -419,41 +441,75 @@ def _straight(a: Bbox, b: Bbox, joins: bool) -> list[tuple[float, float]]:
 
 
 def inception(record: Record, title: str = "") -> Figure:
-    """Figure 2 of GoogLeNet: an Inception module, right, and the naive one it replaces, left.
+    """Figure 2 of GoogLeNet: the naive Inception module, and below it the one that replaces it.
 
     `record` is that of one Inception module. A box has its layer and maps, its parameters and its
-    MACs; the naive module is built for the same input and the same kernels. Raises ValueError for
-    the record of anything else.
+    MACs; the naive module is built for the same input and the same kernels.
     """
     names = {row.name for row in record}
-    if not {*BRANCHES.values()} <= names:
+    convs = [f"branch{k}.conv" for k in ("1x1", "3x3", "5x5")]
+    if not {*convs, "branch3x3.reduce", "branch5x5.reduce", "branch_pool.proj"} <= names:
         raise ValueError(f"record must be of one Inception module; got the steps {sorted(names)}")
     size = record[0].inputs[0][1:]
-    widths = [record[f"branch{k}.conv"].output[1] for k in ("1x1", "3x3", "5x5")]
-    naive = on_meta(partial(NaiveInception, size[0], *widths), size)
-    parts = (("naive (Figure 2a)", naive), ("with reductions (Figure 2b)", record))
-    plans = [_Graph(each) for _, each in parts]
-    words = [{n: _cost_words(row) for n, row in plan.rows.items()} for plan in plans]
-    sizes = [_sizes(plan, texts, 1.2) for plan, texts in zip(plans, words)]
-    bottom = max(sum(_level_heights(*both)) for both in zip(plans, sizes)) + 0.45
-    ax = _canvas(WIDTH, bottom + 0.5, title)
-    for k, (name, each) in enumerate(parts):
-        middle, levels = 2.5 + 5 * k, (0, 1 + max(plans[k].level.values()))
-        _draw(ax, plans[k], words[k], sizes[k], [levels], [middle])
-        total = f"{name}\n{each.parameters:,} parameters, {each.macs:,} MACs"
-        _text(ax, middle, bottom, total, fontsize=9, weight="bold")
+    if len(size) != 3:
+        raise ValueError(f"record must be of a module for (channels, height, width); got {size}")
+    naive = on_meta(partial(NaiveInception, size[0], *[record[c].output[1] for c in convs]), size)
+    parts = {"naive (Figure 2a)": naive, "with reductions (Figure 2b)": record}
+    graphs = [_Graph(each, _cost_words, 1.62) for each in parts.values()]
+    ends = [*accumulate(sum(each.heights) + 0.75 for each in graphs)]
+    ax = _canvas(WIDTH, ends[-1], title)
     _text(ax, WIDTH / 2, 0.1, "in a box: layer and maps, parameters, MACs")
+    for (name, each), drawn, end in zip(parts.items(), graphs, ends):
+        top = end - sum(drawn.heights) - 0.5
+        _draw(ax, drawn, [(0, len(drawn.heights))], [WIDTH / 2], top)
+        total = f"{name}: {each.parameters:,} parameters, {each.macs:,} MACs"
+        _text(ax, WIDTH / 2, end - 0.35, total, weight="bold")
     return ax.figure
 
 
-def _cost_words(row: Row) -> str:
+def _cost_words(graph: _Graph, number: int) -> str:
+    row = graph.rows[number]
     if not row.kind:
         return f"previous layer: {_maps(row)}"
     if row.kind == "cat":
         return f"filter concatenation: {_maps(row)}"
     name = "conv" if row.name.startswith("conv") else _short_name(row)
     cost = f"\n{row.parameters:,}\n{row.macs:,}" if row.macs else ""
-    return f"{name} {_kernel(row)}, {row.output[1]}{cost}"
+    return f"{name} {_kernel(row)}, {_depth(row)}{cost}"
+
+
+def blocks(*records: Record, title: str = "") -> Figure:
+    """Figure 5 of ResNet: residual blocks side by side, two in a row, each from its own record.
+
+    Without records these are the paper's two, a BasicBlock on 64 maps and a Bottleneck on 256. A
+    box has its layer and what follows it: norms and activations. A shortcut that only carries its
+    input is a line; one that changes the shape has its steps as boxes.
+    """
+    side = (56, 56)
+    records = records or (
+        on_meta(partial(BasicBlock, 64, 64), (64, *side)),
+        on_meta(partial(Bottleneck, 256, 64), (256, *side)),
+    )
+    for each in records:
+        _check(each, "records")
+        if (sums := sum(row.kind == "add" for row in each)) != 1:
+            raise ValueError(f"records must be of one residual block each; got {sums} sums")
+    graphs = [_Graph(each, _block_words, 1.7) for each in records]
+    pairs = [graphs[k : k + 2] for k in range(0, len(graphs), 2)]
+    heights = [0.4 + max(sum(drawn.heights) for drawn in pair) for pair in pairs]
+    tops = [0, *accumulate(heights)]
+    ax = _canvas(min(2, len(graphs)) * WIDTH / 2, tops[-1], title)
+    for k, drawn in enumerate(graphs):
+        left = WIDTH / 4 * (1 + 2 * (k % 2)) - drawn.left - drawn.across / 2
+        _draw(ax, drawn, [(0, len(drawn.heights))], [left], tops[k // 2] + 0.2)
+    return ax.figure
+
+
+def _block_words(graph: _Graph, number: int) -> str:
+    row, after = graph.rows[number], [row.kind for row in graph.quiet.get(number, ())]
+    after = [{"BatchNorm2d": "batch norm"}.get(kind, kind) for kind in after if kind != "Identity"]
+    words = _layer(row) if row.macs else _graph_words(graph, number)
+    return "\n".join(filter(None, (words, ", ".join(after))))
 
 
 # --- shortcuts ----------------------------------------------------------------------------------
@@ -483,11 +539,6 @@ def _shortcuts(record: Record) -> list[Shortcut]:
     return found
 
 
-def _hidden(shortcuts: list[Shortcut]) -> set[int]:
-    """The steps that are on shortcuts, and so not on the main path."""
-    return {n for short in shortcuts for n in short.steps}
-
-
 def _path_to(record: Record, number: int) -> list[int]:
     path = [number]
     while path[-1] >= 0:
@@ -495,67 +546,18 @@ def _path_to(record: Record, number: int) -> list[int]:
     return path
 
 
-def blocks(*records: Record, title: str = "") -> Figure:
-    """Figure 5 of ResNet: residual blocks side by side, each from the record of one block.
-
-    Without records these are the paper's two, a BasicBlock on 64 maps and a Bottleneck on 256. The
-    shortcut is solid if it is the identity, dashed if it changes the shape.
-    """
-    side = (56, 56)
-    records = records or (
-        on_meta(partial(BasicBlock, 64, 64), (64, *side)),
-        on_meta(partial(Bottleneck, 256, 64), (256, *side)),
-    )
-    hidden = [_hidden(_shortcuts(each)) for each in records]
-    most = max(
-        sum(row.macs > 0 for n, row in enumerate(each) if n not in steps)
-        for each, steps in zip(records, hidden)
-    )
-    ax = _canvas(3.3 * len(records), 1.8 + 0.7 * most, title)
-    for k, each in enumerate(records):
-        _block(ax, 3.3 * k + 1.35, each)
-    return ax.figure
-
-
-def _block(ax: Axes, x: float, record: Record) -> None:
-    """One residual block around x: its layers, what stands between them, and the shortcut."""
-    shortcuts = _shortcuts(record)
-    if len(shortcuts) != 1:
-        raise ValueError(f"records must be of one residual block each; got {len(shortcuts)} sums")
-    short, y = shortcuts[0], 0.4
-    main = [row for n, row in enumerate(record) if n not in short.steps]
-    first = record.rows[0].inputs[0]
-    _text(ax, x - 0.1, 0.2, f"{first[1]}-d", ha="right")
-    start, beside = 0.1, []
-    for row in main:
-        if row.macs or row.kind == "add":
-            y += 0.7
-            _arrow(ax, [(x, start), (x, y - 0.14)], f"arrow-{row.name}")
-            _text(ax, x - 0.1, y - 0.42, ", ".join(beside), ha="right")
-            words = "+" if row.kind == "add" else f"{_kernel(row)}, {row.output[1]}"
-            size = (0.28, 0.28) if row.kind == "add" else (1.3, 0.28)
-            face = CONVOLUTION if row.macs else OTHER
-            _box(ax, x, y, size, words, facecolor=face, gid=f"box-{row.name}")
-            start, beside = y + 0.14, []
-        else:
-            beside.append({"BatchNorm2d": "batch norm"}.get(row.kind, row.kind))
-        end = y
-    _arrow(ax, [(x, start), (x, start + 0.5)], "arrow-out")
-    _text(ax, x - 0.1, start + 0.25, ", ".join(beside), ha="right")
-    _text(ax, x + 0.1, start + 0.4, f"{main[-1].output[1]}-d", ha="left")
-    _block_shortcut(ax, x, end, record, short)
-
-
-def _block_shortcut(ax: Axes, x: float, end: float, record: Record, short: Shortcut) -> None:
-    steps = [record.rows[n] for n in short.steps if record.rows[n].macs]
-    words = "\n".join(f"{_kernel(row)}, {row.output[1]}" for row in steps)
-    words = "identity" if short.identity else words or "zero maps\nadded"
-    right, middle = x + 1.5, (0.4 + end) / 2
-    dashes = "-" if short.identity else (0, (4, 2))
-    route = [(x, 0.4), (right, 0.4), (right, end), (x + 0.14, end)]
-    _arrow(ax, route, f"shortcut-{short.join}", linestyle=dashes, linewidth=1.2)
-    face, edge = (CONVOLUTION if steps else OTHER), (0 if short.identity else 0.7)
-    _box(ax, right, middle, (_width(words), 0.34), words, facecolor=face, linewidth=edge)
+def _main_path(record: Record, shortcuts: list[Shortcut]) -> list[int]:
+    """The steps that are on no shortcut. Raises ValueError if they are not one after another."""
+    hidden = {n for each in shortcuts for n in each.steps}
+    main = [n for n in range(len(record)) if n not in hidden]
+    for before, number in pairwise([-1, *main]):
+        row = record.rows[number]
+        if before not in row.sources or (len({*row.sources}) > 1 and row.kind != "add"):
+            raise ValueError(
+                "records must be of one path with shortcuts that are added; got one in which "
+                f"{row.name} ({row.kind}) reads the steps {row.sources}"
+            )
+    return main
 
 
 def chain(*records: Record, title: str = "") -> Figure:
@@ -565,43 +567,60 @@ def chain(*records: Record, title: str = "") -> Figure:
     networks stand one above the other, a long one in several lines; additions, activations and
     norms are not drawn.
     """
+    if not records:
+        raise ValueError("records must be one or more; got none")
     lines = [line for each in records for line in _chain_lines(each)]
-    longest = max(len(layers) for layers, *_ in lines)
-    step = min(0.34, (WIDTH - 0.7) / longest)
-    ax = _canvas(WIDTH, 2.15 * len(lines), title)
-    for k, (layers, arcs, sizes, caption) in enumerate(lines):
-        _chain_line(ax, 2.15 * k, step, layers, arcs, sizes)
-        _text(ax, 0.1, 2.15 * k + 0.12, caption, ha="left")
+    longest = max(len(line.layers) for line in lines)
+    if longest > MOST:
+        raise ValueError(
+            f"records must have at most {MOST} layers between places without a shortcut above "
+            f"them; got {longest}"
+        )
+    step = min(0.4, (WIDTH - 0.1) / longest)
+    tall = max(_width(_chain_words(row)) for line in lines for row in line.layers)
+    heights = [1.1 + tall + LINE * 2 * bool(line.caption) for line in lines]
+    ax = _canvas(WIDTH, sum(heights), title)
+    for line, height, bottom in zip(lines, heights, accumulate(heights)):
+        _chain_line(ax, bottom - 0.45 - tall / 2, tall, step, line)
+        _text(ax, 0.1, bottom - height + 0.12, line.caption, ha="left", va="top")
     return ax.figure
 
 
-def _chain_lines(record: Record) -> list[tuple]:
-    """For each line of at most 58 or so layers: these, the shortcuts as (first layer, last layer,
-    shortcut), the sizes of the whole network's maps, and the caption."""
+class _Line(NamedTuple):
+    """A line of a chain: its layers, its shortcuts as (first layer, last layer, shortcut), the
+    colours of all sizes of the network's maps, and the words above it."""
+
+    layers: list[Row]
+    arcs: list[tuple[int, int, Shortcut]]
+    sizes: dict[str, str]
+    caption: str
+
+
+def _chain_lines(record: Record) -> list[_Line]:
+    """A network cut, where no shortcut is, into lines that are about equally long."""
+    _check(record, "records")
     shortcuts = _shortcuts(record)
-    hidden = _hidden(shortcuts)
-    shown = [
-        n for n, row in enumerate(record)
-        if n not in hidden and not _is_quiet(row) and row.kind != "add"
-    ]  # fmt: skip
+    main = [(n, record.rows[n]) for n in _main_path(record, shortcuts)]
+    shown = [n for n, row in main if not _is_quiet(row) and row.kind != "add"]
+    if not shown:
+        raise ValueError("records must have layers to draw; got steps that leave all as it was")
     spans = [
         (sum(n <= s.fork for n in shown), sum(n < s.join for n in shown), s) for s in shortcuts
     ]
-    layers = sum(1 for n in shown if record.rows[n].macs)
-    caption = (
-        f"{layers} layers with weights, {record.parameters:,} parameters, {record.macs:,} MACs"
-    )
+    layers = sum(bool(record.rows[n].macs) for n in shown)
+    counts = f"{record.parameters:,} parameters, {record.macs:,} MACs"
+    caption = f"{layers} layers with weights, {counts}"
     if shortcuts:
-        changes = sum(not short.identity for short in shortcuts)
-        caption += f"; {len(shortcuts)} shortcuts, {changes} of them change the shape (dashed)"
-    sizes = list(dict.fromkeys(_side(record.rows[n]) for n in shown))
-    count = ceil(len(shown) / 58)
+        changes = sum(not each.identity for each in shortcuts)
+        caption += f"\n{len(shortcuts)} shortcuts, {changes} of them change the shape (dashed)"
+    sizes = dict(zip(dict.fromkeys(_side(record.rows[n]) for n in shown), cycle(colours.STAGES)))
+    count = ceil(len(shown) / MOST)
     whole = [k for k in range(len(shown) + 1) if not any(a < k < b for a, b, _ in spans)]
     cuts = [min(whole, key=lambda k: abs(k - len(shown) * c / count)) for c in range(count + 1)]
     return [
-        (
+        _Line(
             [record.rows[n] for n in shown[a:b]],
-            [(first - a, last - a, short) for first, last, short in spans if a <= first < b],
+            [(first - a, last - a, arc) for first, last, arc in spans if a <= first < b],
             sizes,
             caption if a == 0 else "",
         )
@@ -609,37 +628,33 @@ def _chain_lines(record: Record) -> list[tuple]:
     ]
 
 
-def _chain_line(ax: Axes, top: float, step: float, layers: list[Row], arcs, sizes) -> None:
+def _chain_line(ax: Axes, y: float, tall: float, step: float, line: _Line) -> None:
     """One line of boxes with their arcs above and the sizes of the maps below."""
-    left, y = (WIDTH - step * len(layers)) / 2, top + 1.2
-    for k, row in enumerate(layers):
+    left, width = (WIDTH - step * len(line.layers)) / 2, min(0.22, step - 0.03)
+    for k, row in enumerate(line.layers):
         x = left + step * (k + 0.5)
-        face = STAGES[sizes.index(_side(row)) % len(STAGES)] if _side(row) else OTHER
-        width = min(0.2, step - 0.04)
-        _box(ax, x, y, (width, 1.02), facecolor=face, gid=f"box-{row.name}")
+        face = line.sizes[_side(row)] if _side(row) else colours.OTHER
+        _box(ax, x, y, (width, tall), facecolor=face, gid=f"box-{row.name}")
         _text(ax, x, y, _chain_words(row), rotation=90, zorder=3)
         if k:
             ends = [(x - step + width / 2, y), (x - width / 2, y)]
             _arrow(ax, ends, f"arrow-{row.name}", arrowstyle="-")
-    for first, last, short in arcs:
-        a, b, high, low = left + step * first, left + step * last, y - 0.8, y - 0.53
-        curve = Path([(a, low), (a, high), (b, high), (b, low)], [1, 4, 4, 4])
-        dashes, colour = ("-", BLUE) if short.identity else ((0, (3, 1.5)), "#B35900")
-        _arrow(ax, curve, f"shortcut-{short.join}", linestyle=dashes, color=colour)
-    for k, size in enumerate(filter(None, sizes)):
-        inside = [n for n, row in enumerate(layers) if _side(row) == size]
-        if not inside:
-            continue
-        x = left + step * ((inside[0] + inside[-1] + 1) / 2)
-        _text(ax, x, y + 0.6 + 0.15 * (k % 2), size)
+    low = y - tall / 2 - 0.02
+    for first, last, arc in line.arcs:
+        a, b = left + step * first, left + step * last
+        curve = Path([(a, low), (a, low - 0.3), (b, low - 0.3), (b, low)], [1, 4, 4, 4])
+        dashes, colour = ("-", colours.BLUE) if arc.identity else ((0, (3, 1.5)), colours.ORANGE)
+        _arrow(ax, curve, f"shortcut-{arc.join}", linestyle=dashes, color=colour, linewidth=1.2)
+    for k, size in enumerate(filter(None, line.sizes)):
+        inside = [n for n, row in enumerate(line.layers) if _side(row) == size]
+        if inside:
+            middle, half = left + step * (inside[0] + inside[-1] + 1) / 2, _width(size) / 2
+            x = min(max(middle, half), WIDTH - half)
+            _text(ax, x, y + tall / 2 + 0.12 + LINE * (k % 2), size)
 
 
 def _chain_words(row: Row) -> str:
-    if _is_pool(row):
-        return f"pool {_kernel(row)}".strip()
-    return (
-        f"{_kernel(row)}, {row.output[1]}" if row.window else f"{_short_name(row)}, {row.output[1]}"
-    )
+    return f"pool {_kernel(row)}".strip() if _is_pool(row) else _layer(row)
 
 
 # --- AlexNet: two rows --------------------------------------------------------------------------
@@ -651,7 +666,6 @@ def two_rows(record: Record, title: str = "") -> Figure:
     A layer with two groups reads its own row alone; one that reads all maps has orange lines to
     the other row as well. Boxes are as high as the maps and as wide as their number says. The
     layers between, activations and LRN, are not drawn; LRN reads a few maps of the other row too.
-    Raises ValueError for a network with branches or without a convolution in two groups.
     """
     _check_one_path(record, "two_rows")
     groups = {row.groups for row in record if row.macs and row.window}
@@ -660,40 +674,36 @@ def two_rows(record: Record, title: str = "") -> Figure:
             f"record must have convolutions with 2 groups; got groups {sorted(groups)}"
         )
     layers = [_input(record), *[row for row in record if not _is_quiet(row)]]
-    ax, rows = _canvas(WIDTH, 5, title), (1.35, 3.45)
-    for y, name in ((rows[0] - 0.5, "GPU 1"), (rows[1] + 0.5, "GPU 2")):
-        _text(ax, 0.1, y, name, ha="left", weight="bold", fontsize=9)
-    _text(ax, WIDTH / 2, 4.8, "orange: the layer reads the maps of the other GPU too", fontsize=9)
-    step, before = (WIDTH - 0.1) / len(layers), []
+    if len(layers) > 12:
+        raise ValueError(f"record must have at most 11 layers and pools; got {len(layers) - 1}")
+    ax, rows = _canvas(WIDTH, 5.6, title), (1.6, 3.7)
+    for y, name in zip(rows, ("GPU 1", "GPU 2")):
+        _text(ax, 0.02, y + (0.75 if y > 2 else -0.75), name, ha="left", weight="bold")
+    _text(ax, WIDTH / 2, 5.4, "orange: the layer reads the maps of the other GPU too")
+    step, before, largest = (WIDTH - 0.2) / len(layers), [], max(layers[0].output[2:], default=1)
     for k, row in enumerate(layers):
-        single = k in (0, len(layers) - 1)
-        places = []
-        for half, y in enumerate((sum(rows) / 2,) if single else rows):
-            places.append(_half(ax, 0.05 + step * (k + 0.5), y, row, half, single))
+        x, share, places = 0.1 + step * (k + 0.5), 1 if k in (0, len(layers) - 1) else 2, []
+        for half, y in enumerate(rows if share == 2 else (sum(rows) / 2,)):
+            size, name = _half_size(row, share, largest), f"box-{_short_name(row)}-{half}"
+            places.append(_box(ax, x, y, size, facecolor=_colour(row), gid=name).get_bbox())
+            side, va = (-1, "bottom") if share == 2 and not half else (1, "top")
+            _text(ax, x, y + side * (size[1] / 2 + 0.06), _half_words(row, share), va=va)
         _cross(ax, before, places, row)
         before = places
     return ax.figure
 
 
-def _half(ax: Axes, x: float, y: float, row: Row, half: int, single: bool) -> Bbox:
-    """The box of one GPU's half of the maps, or of all of them, with its label outside."""
-    share = 1 if single else 2
-    maps = row.output[1] // share
-    side = row.output[2] / 224 if len(row.output) == 4 else 0
-    size = (
-        (0.08 + 0.016 * maps**0.5, 0.2 + 0.9 * side**0.7)
-        if side
-        else (0.1, 0.2 + 0.018 * maps**0.5)
-    )
-    words = "\n".join(
-        filter(None, (_short_name(row), _kernel(row) if row.window else "", str(maps)))
-    )
-    words += f" @\n{_side(row)}" if side else ""
-    box = _box(ax, x, y, size, facecolor=_colour(row), gid=f"box-{_short_name(row)}-{half}")
-    down = single or half
-    edge = y + (size[1] / 2 + 0.06) * (1 if down else -1)
-    _text(ax, x, edge, words, va="top" if down else "bottom")
-    return box.get_bbox()
+def _half_size(row: Row, share: int, largest: int) -> tuple[float, float]:
+    """Of the box of all maps, or of one GPU's half of them."""
+    wide = 0.016 * (_depth(row) / share) ** 0.5
+    if not _side(row):
+        return 0.1, 0.2 + wide
+    return 0.08 + wide, 0.2 + 0.9 * (row.output[2] / largest) ** 0.7
+
+
+def _half_words(row: Row, share: int) -> str:
+    maps = f"{_depth(row) // share}" + (f" @\n{_side(row)}" if _side(row) else "")
+    return "\n".join(filter(None, (_short_name(row), *_kernel(row).split(), maps)))
 
 
 def _cross(ax: Axes, before: list[Bbox], after: list[Bbox], row: Row) -> None:
@@ -706,4 +716,4 @@ def _cross(ax: Axes, before: list[Bbox], after: list[Bbox], row: Row) -> None:
                 continue
             points = [(a.x1, (a.y0 + a.y1) / 2), (b.x0, (b.y0 + b.y1) / 2)]
             name = f"{'cross' if other else 'arrow'}-{_short_name(row)}-{i}{j}"
-            _arrow(ax, points, name, color=ORANGE if other else GREY)
+            _arrow(ax, points, name, color=colours.ORANGE if other else colours.GREY)

@@ -8,12 +8,12 @@ device; what is measured comes back on the CPU.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
-from math import ceil
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from cnn_lessons.training import cross_entropy
 
 
 def features_of(model: nn.Module, images: Tensor, name: str, batch_size: int = 256) -> Tensor:
@@ -31,48 +31,6 @@ def features_of(model: nn.Module, images: Tensor, name: str, batch_size: int = 2
             model(batch)
             parts.append(_output(outputs, name).cpu())
     return torch.cat(parts)
-
-
-def occlusion(
-    model: nn.Module,
-    image: Tensor,
-    label: int,
-    size: int = 8,
-    stride: int = 2,
-    batch_size: int = 128,
-) -> Tensor:
-    """How far the probability of class `label` falls when a part of the picture is covered.
-
-    After Zeiler & Fergus 2013 (arXiv:1311.2901), Figure 7. The picture (C, H, W) is cut into blocks
-    of `stride` by `stride` pixels. The result (ceil(H / stride), ceil(W / stride)) has for each
-    block the fall, -1 to 1, when a square of `size` pixels around the block is set to 0, the mean
-    colour. Below 0 the probability rises: what was covered spoke against the class.
-    Raises ValueError for a size, stride or label that does not fit, and for an image that is not
-    normalised.
-    """
-    _check_images(image, "image", 3)
-    for setting, value in (("size", size), ("stride", stride)):
-        if not 1 <= value <= min(image.shape[1:]):
-            raise ValueError(f"{setting} must be 1 to {min(image.shape[1:])} pixels; got {value}")
-    rows, columns = (ceil(pixels / stride) for pixels in image.shape[1:])
-    first = stride // 2 - size // 2
-    tops, lefts = (range(first, first + n * stride, stride) for n in (rows, columns))
-    corners = [(top, left) for top in tops for left in lefts]
-    with torch.no_grad(), _left_as_it_was(model):
-        logits = model(image[None])
-        _check_label(label, logits)
-        before, after = logits.softmax(dim=1)[0, label], []
-        for k in range(0, len(corners), batch_size):
-            covered = [_covered(image, *corner, size) for corner in corners[k : k + batch_size]]
-            after.append(model(torch.stack(covered)).softmax(dim=1)[:, label])
-    return (before - torch.cat(after)).view(rows, columns).cpu()
-
-
-def _covered(image: Tensor, top: int, left: int, size: int) -> Tensor:
-    """A copy with a square of zeros, of which a part may lie outside."""
-    covered = image.clone()
-    covered[:, max(0, top) : max(0, top + size), max(0, left) : max(0, left + size)] = 0
-    return covered
 
 
 def grad_cam(model: nn.Module, image: Tensor, label: int, name: str) -> Tensor:
@@ -113,12 +71,6 @@ class LayerStatistics(NamedTuple):
     gradient: float
 
 
-def cross_entropy(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean cross-entropy of a batch, and the logits (N, classes) it was computed from."""
-    logits = model(images)
-    return F.cross_entropy(logits, labels), logits
-
-
 def depth_statistics(
     model: nn.Module,
     images: Tensor,
@@ -157,31 +109,6 @@ def _spread(output: Tensor) -> float:
 
 def _relative(gradient: Tensor | None, weight: Tensor) -> float:
     return 0.0 if gradient is None else float(gradient.norm() / weight.detach().norm())
-
-
-def principal_axes(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Features (N, ...) in the two directions in which they differ most, and how much that is.
-
-    Returns the points (N, 2), in the units of the features, and the share (2,) of the variance on
-    each axis. The same features always give the same picture: the random start of
-    `torch.pca_lowrank` is seeded, and the largest entry of each direction is positive.
-    Raises ValueError for features of fewer than 3 pictures, or of fewer than 2 numbers each.
-    """
-    table = features.detach().cpu().float().flatten(1)
-    if len(table) < 3 or table.shape[1] < 2:
-        raise ValueError(
-            f"features must be (3 or more pictures, 2 or more numbers); got {tuple(features.shape)}"
-        )
-    table = table - table.mean(dim=0)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
-        _, strengths, directions = torch.pca_lowrank(
-            table, q=min(12, *table.shape), center=False, niter=4
-        )
-    directions = directions[:, :2]
-    largest = directions.gather(0, directions.abs().argmax(dim=0, keepdim=True))
-    shares = strengths[:2].square() / table.square().sum().clamp(min=1e-30)
-    return table @ (directions * largest.sign()), shares
 
 
 # --- how a model is watched ---------------------------------------------------------------------
