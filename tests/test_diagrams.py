@@ -92,6 +92,7 @@ FIGURES = {
     "inception": lambda: diagrams.inception(inception_3a()),
     "blocks": diagrams.blocks,
     "graph of the heads": lambda: diagrams.graph(with_heads()),
+    "graph of branches of branches": lambda: diagrams.graph(ODD["branches of branches"]()),
     "more blocks": lambda: diagrams.blocks(*[record(*each) for each in BLOCKS.values()]),
 }
 
@@ -298,6 +299,23 @@ ODD = {
     ),
     "branches": lambda: record(Inception(8, 4, 4, 4, 4, 4, 4), (8, 8, 8)),
 }
+
+
+class Nested(nn.Module):
+    """A branch that branches, beside another one, and layers with long names."""
+
+    def __init__(self):
+        super().__init__()
+        names = ["one", "two_with_a_long_name", "three", "four_with_a_long_name", "five"]
+        self.layers = nn.ModuleDict({name: nn.Linear(4, 4) for name in names})
+
+    def forward(self, numbers):
+        one, two, three, four, five = self.layers.values()
+        left, right = one(numbers), two(numbers)
+        return torch.cat([three(left), four(left), five(right)], dim=1)
+
+
+ODD["branches of branches"] = lambda: record(Nested(), torch.zeros(2, 4))
 DRAWN = {  # which of them each function draws; the others it refuses with a sentence
     diagrams.graph: {*ODD} - {"empty", "two inputs", "one after another 200 times"},
     diagrams.stacked_squares: {
@@ -305,7 +323,9 @@ DRAWN = {  # which of them each function draws; the others it refuses with a sen
         "one axis", "three axes", "two groups on one axis", "unknown fields", "folded",
         "in a list", "one after another 200 times",
     },
-    diagrams.chain: {*ODD} - {"empty", "unchanged", "two inputs", "under one shortcut", "branches"},
+    diagrams.chain: {*ODD} - {
+        "empty", "unchanged", "two inputs", "under one shortcut", "branches", "branches of branches"
+    },
     diagrams.blocks: {
         "a number with a shortcut", "one axis, a block", "three axes, a block",
         "a block of vectors", "under one shortcut",
@@ -340,7 +360,7 @@ def test_some_odd_networks_in_words():
 DEEP = {
     "resnet152": "layer3.35",
     "densenet121": "features.denseblock4",
-    "shufflenet_v2_x0_5": "stage3.7",  # its branches, unfolded, would lie on each other
+    "shufflenet_v2_x0_5": "stage3.7",
 }
 
 

@@ -250,7 +250,7 @@ class _Graph:
     each, from the trunk, its width and height, `heights` the tallest box of each level, and more.
     """
 
-    def __init__(self, record: Record, words: Callable[["_Graph", int], str], lane: float = 0):
+    def __init__(self, record: Record, words: Callable[["_Graph", int], str]):
         self.rows, self.sources, through = {-1: _input(record)}, {-1: []}, {-1: -1}
         self.quiet: dict[int, list[Row]] = {}
         for number, row in enumerate(record):
@@ -269,11 +269,12 @@ class _Graph:
         for number in list(self.rows)[1:]:
             self.level[number] = 1 + max(self.level[s] for s in self.sources[number])
             if number in main:
-                self.lane[number] = self._lane(number, main)
+                self.lane[number] = self._free(number, self._lane(number, main))
         outermost = max(self.lane.values()) + 1.2
-        self.lane |= dict.fromkeys(self.side, outermost)
+        for number in self.side:
+            self.lane[number] = self._free(number, outermost)
         self.words = {number: words(self, number) for number in self.rows}
-        self._measure(lane)
+        self._measure()
 
     def _lane(self, number: int, main: set[int]) -> float:
         """A single branch goes straight on, a second one beside it, more of them to both sides."""
@@ -286,24 +287,28 @@ class _Graph:
         middle = (len(branches) - 1) / 2 if len(branches) > 2 else 0
         return lanes[0] + branches.index(number) - middle
 
-    def _measure(self, lane: float) -> None:
-        """Sizes of boxes and levels; a lane has so many inches, or what its words need."""
-        lanes = self.lane.values()
-        trunk = max(_width(text) for n, text in self.words.items() if not self.lane[n])
-        lane = lane or (0.62 if max(lanes) - min(lanes) > 2 else trunk / 2 + 0.5)
+    def _free(self, number: int, lane: float) -> float:
+        """The lane, or the next one to the right that no other box of its level is in."""
+        level = [n for n in self.lane if self.level[n] == self.level[number]]
+        while any(abs(self.lane[n] - lane) < 1 for n in level):
+            lane += 1
+        return lane
+
+    def _measure(self) -> None:
+        """Sizes of boxes, levels and lanes; a lane is as wide as the boxes side by side need it."""
+        widths = {n: max(_width(text), 0.54) for n, text in self.words.items()}
+        spans = sorted((self.level[n], self.lane[n], width) for n, width in widths.items())
+        pairs = [(a, b) for a, b in pairwise(spans) if a[0] == b[0]]
+        lane = max([0.62, *(((a[2] + b[2]) / 2 + 0.08) / (b[1] - a[1]) for a, b in pairs)])
         self.boxes, self.heights = {}, [0.0] * (1 + max(self.level.values()))
         for number, text in self.words.items():
-            places = [self.boxes[s][0] for s in self.sources[number]] or [0]
-            width = max(_width(text), 0.54 if self.lane[number] else 0)
-            if len(places) > 2:
-                width = max(width, max(places) - min(places) + 0.3)
+            places = [self.boxes[s][0] for s in self.sources[number]]
+            reach = max(places) - min(places) + 0.3 if len(places) > 2 else 0
             height, level = 0.06 + LINE * (1 + text.count("\n")), self.level[number]
-            self.boxes[number] = self.lane[number] * lane, width, height
+            self.boxes[number] = self.lane[number] * lane, max(widths[number], reach), height
             self.heights[level] = max(self.heights[level], height + 0.19)
         self.left = min(x - width / 2 for x, width, _ in self.boxes.values())
         self.across = max(x + width / 2 for x, width, _ in self.boxes.values()) - self.left + 0.22
-        spans = sorted((self.level[n], x - w / 2, x + w / 2) for n, (x, w, _) in self.boxes.items())
-        self.crowded = any(a[0] == b[0] and a[2] > b[1] for a, b in pairwise(spans))
 
     def crossing(self, level: int) -> set[int]:
         """The boxes up to this level that feed one below it."""
@@ -333,13 +338,13 @@ def graph(record: Record, title: str = "") -> Figure:
     A box is a layer with its name, its kernel, /stride and its number of maps; a pool and a join
     show the size of the maps. Activations, norms, dropout and Flatten are not drawn. What does not
     lead to the output, such as an auxiliary head, has a ground of its own. A network too large for
-    a page of 7 by 20 inches, or whose branches would lie on each other, is drawn by its blocks.
+    a page of 7 by 20 inches is drawn by its blocks.
     """
     _check(record)
     for words in ("", "thick frames: blocks of several layers"):
         drawn = _Graph(record.fold() if words else record, _graph_words)
         counts = range(1, 1 + int(WIDTH / drawn.across))
-        tries = [drawn.columns(count) for count in counts if not drawn.crowded]
+        tries = [drawn.columns(count) for count in counts]
         tall = [max(sum(drawn.heights[a:b]) for a, b in columns) for columns in tries]
         if tall and min(tall) < TALL - 1:
             k = next((k for k, height in enumerate(tall) if height <= 6), len(tall) - 1)
@@ -455,7 +460,7 @@ def inception(record: Record, title: str = "") -> Figure:
         raise ValueError(f"record must be of a module for (channels, height, width); got {size}")
     naive = on_meta(partial(NaiveInception, size[0], *[record[c].output[1] for c in convs]), size)
     parts = {"naive (Figure 2a)": naive, "with reductions (Figure 2b)": record}
-    graphs = [_Graph(each, _cost_words, 1.62) for each in parts.values()]
+    graphs = [_Graph(each, _cost_words) for each in parts.values()]
     ends = [*accumulate(sum(each.heights) + 0.75 for each in graphs)]
     ax = _canvas(WIDTH, ends[-1], title)
     _text(ax, WIDTH / 2, 0.1, "in a box: layer and maps, parameters, MACs")
@@ -494,7 +499,7 @@ def blocks(*records: Record, title: str = "") -> Figure:
         _check(each, "records")
         if (sums := sum(row.kind == "add" for row in each)) != 1:
             raise ValueError(f"records must be of one residual block each; got {sums} sums")
-    graphs = [_Graph(each, _block_words, 1.7) for each in records]
+    graphs = [_Graph(each, _block_words) for each in records]
     pairs = [graphs[k : k + 2] for k in range(0, len(graphs), 2)]
     heights = [0.4 + max(sum(drawn.heights) for drawn in pair) for pair in pairs]
     tops = [0, *accumulate(heights)]
