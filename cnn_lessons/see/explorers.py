@@ -22,7 +22,9 @@ from cnn_lessons.see.panels import Explorer, View, check, choice, number, tidy
 from cnn_lessons.see.probes import depth_statistics
 from cnn_lessons.shapes import Field, Record, Row, on_meta
 
-WIDTH = 690  # pixels of every drawing
+# Pixels of every drawing: its width, and where the input and the map beside it begin.
+WIDTH, LEFT, RIGHT, TOP = 690, 12, 372, 34
+DASHES = 'stroke-dasharray="4 3"'
 
 
 def _marked(heading: Sequence[str], lines: Mapping[str, Sequence], chosen: str) -> list[tuple]:
@@ -137,53 +139,45 @@ def _lines(name: str, first: int, count: int, apart: int = 1) -> str:
 
 
 def _convolution_svg(sizes: Sizes, row: int, column: int, sentence: str) -> str:
-    output, cell = sizes.output, 300 / max(sizes.padded, sizes.span)
-    x, y, right = 12, 34, 372
-    left, top = x + column * sizes.stride * cell, y + row * sizes.stride * cell
-    shapes = _padded_input(sizes, x, y, cell) + _kernel_window(sizes, left, top, cell)
-    if not output:
-        shapes.append(svg.text(right, y + 14, "no output: the kernel does not fit"))
-        return svg.drawing(WIDTH, 366, sentence, *shapes)
-    place, mark = (right + column * cell, y + row * cell), max(3, cell)
-    edge, height = left + sizes.span * cell, sizes.span * cell
-    rays = f"M{edge:g} {top:g}L{place[0]:g} {place[1]:g}"
-    rays += f"M{edge:g} {top + height:g}L{place[0]:g} {place[1] + mark:g}"
-    shapes += [
-        svg.text(right, 22, f"output {output}×{output}"),
-        svg.rect(right, y, output * cell, output * cell, PALE_BLUE),
-        svg.grid(right, y, output, output, cell),
-        svg.rect(*place, mark, mark, BLUE),
-        svg.path(rays, BLUE, 1, 'stroke-dasharray="2 2"'),
-    ]
-    return svg.drawing(WIDTH, 366, sentence, *shapes)
-
-
-def _padded_input(sizes: Sizes, x: float, y: float, cell: float) -> list[str]:
-    """The input in grey, its padding in white, and the edge of what no kernel reaches."""
-    padded, corner = sizes.padded, (x + sizes.padding * cell, y + sizes.padding * cell)
+    """The padded input and the kernel on it, what no kernel reaches, and the unit of the output."""
+    n, k, s, p, d = sizes
+    padded, output, cell = sizes.padded, sizes.output, 300 / max(sizes.padded, sizes.span)
+    left, top, span = LEFT + column * s * cell, TOP + row * s * cell, sizes.span * cell
     shapes = [
-        svg.text(x, 22, f"input {sizes.input}×{sizes.input}, padded {padded}×{padded}"),
-        svg.rect(x, y, padded * cell, padded * cell, "white", GREY, 1, 'stroke-dasharray="4 3"'),
-        svg.rect(*corner, sizes.input * cell, sizes.input * cell, PALE_GREY),
-        svg.grid(x, y, padded, padded, cell),
-        svg.text(372, 356, "output = floor((n + 2p − d·(k − 1) − 1) / s) + 1"),
+        svg.text(LEFT, 22, f"input {n}×{n}, padded {padded}×{padded}"),
+        svg.rect(LEFT, TOP, padded * cell, padded * cell, "white", GREY, 1, DASHES),
+        svg.rect(LEFT + p * cell, TOP + p * cell, n * cell, n * cell, PALE_GREY),
+        svg.grid(LEFT, TOP, padded, padded, cell),
+        svg.text(RIGHT, 356, "output = floor((n + 2p − d·(k − 1) − 1) / s) + 1"),
     ]
     if sizes.rest:
         read = (padded - sizes.rest) * cell
-        border = f"M{x + read:g} {y}V{y + read:g}H{x}"
-        shapes.append(svg.path(border, ORANGE, 3, 'stroke-dasharray="6 4"'))
-        shapes.append(svg.text(x, 356, "beyond the orange line: not read"))
-    return shapes
+        border = f"M{LEFT + read:g} {TOP}V{TOP + read:g}H{LEFT}"
+        shapes += [svg.path(border, ORANGE, 3, DASHES)]
+        shapes += [svg.text(LEFT, 356, "beyond the orange line: not read")]
+    for down, across in product(range(k), repeat=2):
+        place = left + across * d * cell, top + down * d * cell
+        shapes += [svg.rect(*place, cell, cell, BLUE, "none", 1, 'fill-opacity="0.45"')]
+    shapes += [svg.rect(left, top, span, span, "none", BLUE if output else ORANGE, 2)]
+    if output:
+        x, y, edge = RIGHT + column * cell, TOP + row * cell, left + span
+        rays = f"M{edge:g} {top:g}L{x:g} {y:g}M{edge:g} {top + span:g}L{x:g} {y + cell:g}"
+        shapes += _map_svg(f"output {output}×{output}", (output, output), cell, (row, column))
+        shapes += [svg.path(rays, BLUE, 1, DASHES)]
+    else:
+        shapes += [svg.text(RIGHT, 48, "no output: the kernel does not fit")]
+    return svg.drawing(WIDTH, 366, sentence, *shapes)
 
 
-def _kernel_window(sizes: Sizes, left: float, top: float, cell: float) -> list[str]:
-    """The taps of the kernel and the frame around them, orange where it does not fit."""
-    step, side = sizes.dilation * cell, sizes.span * cell
-    shapes = []
-    for down, across in product(range(sizes.kernel), repeat=2):
-        place = left + across * step, top + down * step
-        shapes.append(svg.rect(*place, cell, cell, BLUE, "none", 1, 'fill-opacity="0.45"'))
-    return [*shapes, svg.rect(left, top, side, side, "none", BLUE if sizes.output else ORANGE, 2)]
+def _map_svg(title: str, size: tuple[int, int], cell: float, unit: tuple[int, int]) -> list[str]:
+    """A map beside the input, with one unit of it."""
+    (rows, columns), mark = size, max(4, cell)
+    return [
+        svg.text(RIGHT, 22, title),
+        svg.rect(RIGHT, TOP, columns * cell, rows * cell, PALE_BLUE),
+        svg.grid(RIGHT, TOP, rows, columns, cell),
+        svg.rect(RIGHT + unit[1] * cell, TOP + unit[0] * cell, mark, mark, BLUE),
+    ]
 
 
 class ConvolutionArithmetic(Explorer):
@@ -192,13 +186,11 @@ class ConvolutionArithmetic(Explorer):
     def __init__(
         self, input: int = 7, kernel: int = 3, stride: int = 1, padding: int = 0, dilation: int = 1
     ):
+        values = input, kernel, stride, padding, dilation, 0
+        limits = (1, 32), (1, 11), (1, 8), (0, 8), (1, 4), (0, 0)
         controls = {
-            "input": number("Input", input, 1, 32),
-            "kernel": number("Kernel", kernel, 1, 11),
-            "stride": number("Stride", stride, 1, 8),
-            "padding": number("Padding", padding, 0, 8),
-            "dilation": number("Dilation", dilation, 1, 4),
-            "position": number("Position", 0, 0, 0),
+            name: number(name.title(), value, *limit)
+            for name, value, limit in zip((*Sizes._fields, "position"), values, limits)
         }
         back, forth = W.Button(description="◀ Previous"), W.Button(description="Next ▶")
         back.on_click(lambda _: self.move(-1))
@@ -276,34 +268,38 @@ def _pooling_svg(
     output: Tensor, kernel: int, stride: int, unit: tuple[int, int], mode: str, sentence: str
 ) -> str:
     """The map with its window, the largest number in orange if it is what is kept; the output."""
-    cell, x, y, right = 48, 12, 34, 372
-    n, side = len(POOLED), len(output)
+    cell, n, side = 48, len(POOLED), len(output)
     top, left = unit[0] * stride, unit[1] * stride
     window = list(product(range(top, top + kernel), range(left, left + kernel)))
     kept = max(window, key=lambda place: POOLED[place[0]][place[1]])
     fills = dict.fromkeys(window, PALE_BLUE) | ({kept: ORANGE} if mode == "max" else {})
+    frame, one = (
+        (LEFT + left * cell, TOP + top * cell),
+        (RIGHT + unit[1] * cell, TOP + unit[0] * cell),
+    )
     return svg.drawing(
         WIDTH, 334, sentence,
-        svg.text(x, 22, f"a map of {n}×{n}"),
-        svg.text(right, 22, f"{mode} pooling {kernel}×{kernel}, output {side}×{side}"),
-        *_numbers_svg(x, y, cell, POOLED, fills),
-        *_numbers_svg(right, y, cell, output.tolist(), {unit: PALE_BLUE}),
-        svg.rect(x + left * cell, y + top * cell, kernel * cell, kernel * cell, "none", BLUE, 3),
-        svg.rect(right + unit[1] * cell, y + unit[0] * cell, cell, cell, "none", BLUE, 3),
+        svg.text(LEFT, 22, f"a map of {n}×{n}"),
+        svg.text(RIGHT, 22, f"{mode} pooling {kernel}×{kernel}, output {side}×{side}"),
+        *_numbers_svg(LEFT, cell, POOLED, fills),
+        *_numbers_svg(RIGHT, cell, output.tolist(), {unit: PALE_BLUE}),
+        svg.rect(*frame, kernel * cell, kernel * cell, "none", BLUE, 3),
+        svg.rect(*one, cell, cell, "none", BLUE, 3),
     )  # fmt: skip
 
 
 def _numbers_svg(
-    x: float, y: float, cell: float, numbers: Sequence[Sequence[float]], fills: dict
+    x: float, cell: float, numbers: Sequence[Sequence[float]], fills: dict
 ) -> list[str]:
     """A square of numbers; `fills` are the colours of some of its cells (row, column)."""
     side = len(numbers)
-    drawn = [svg.rect(x, y, side * cell, side * cell, PALE_GREY)]
-    drawn += [svg.rect(x + b * cell, y + a * cell, cell, cell, c) for (a, b), c in fills.items()]
-    drawn.append(svg.grid(x, y, side, side, cell))
+    drawn = [svg.rect(x, TOP, side * cell, side * cell, PALE_GREY)]
+    for (a, b), fill in fills.items():
+        drawn += [svg.rect(x + b * cell, TOP + a * cell, cell, cell, fill)]
+    drawn += [svg.grid(x, TOP, side, side, cell)]
     for a, b in product(range(side), repeat=2):
-        place = x + (b + 0.5) * cell, y + (a + 0.5) * cell + 5
-        drawn.append(svg.text(*place, _decimal(numbers[a][b]), "middle"))
+        place = x + (b + 0.5) * cell, TOP + (a + 0.5) * cell + 5
+        drawn += [svg.text(*place, _decimal(numbers[a][b]), "middle")]
     return drawn
 
 
@@ -361,8 +357,16 @@ def receptive_field(
         (f"{height}×{width}", stride, ", ".join(centre), share),
     ]
     numbers = {"top": firsts[0], "left": firsts[1], "height": height, "width": width}
-    seen = _seen_svg(step, firsts, picture, image)
-    drawing = _field_svg(step, unit, seen, picture, text)
+    rows, columns = _map_size(step)
+    units = f"{rows}×{columns}" if len(step.output) == 4 else f"all {prod(step.output[1:]):,} units"
+    drawing = svg.drawing(
+        WIDTH, 366, text,
+        svg.text(LEFT, 22, "input, {}×{} pixels".format(*picture)),
+        _seen_svg(step, firsts, picture, image),
+        *_map_svg(
+            f"{tidy(step.name, 30)}, {units}", (rows, columns), 300 / max(rows, columns, 8), unit
+        ),
+    )  # fmt: skip
     return View(text, drawing, table, {**numbers, "inside": inside})
 
 
@@ -406,27 +410,6 @@ def _field_sentence(step: Row, unit: tuple[int, int], firsts: list[int], inside:
     return text + f"{inside:,} of these {height * width:,} are in the picture, the rest is padding."
 
 
-def _field_svg(
-    step: Row, unit: tuple[int, int], seen: str, picture: tuple[int, int], sentence: str
-) -> str:
-    """The picture with what is seen of it, and the layer's map with the unit."""
-    rows, columns = _map_size(step)
-    cell = 300 / max(rows, columns, 8)
-    place, mark = (372 + unit[1] * cell, 34 + unit[0] * cell), max(4, cell)
-    units = f"{rows}×{columns}"
-    if len(step.output) != 4:
-        units = f"all {prod(step.output[1:]):,} units"
-    return svg.drawing(
-        WIDTH, 366, sentence,
-        svg.text(12, 22, "input, {}×{} pixels".format(*picture)),
-        seen,
-        svg.text(372, 22, f"{tidy(step.name, 30)}, {units}"),
-        svg.rect(372, 34, columns * cell, rows * cell, PALE_BLUE),
-        svg.grid(372, 34, rows, columns, cell),
-        svg.rect(*place, mark, mark, BLUE, "none"),
-    )  # fmt: skip
-
-
 def _seen_svg(step: Row, firsts: list[int], picture: tuple[int, int], image: Tensor | None) -> str:
     """The picture, pale where it is not seen, and a frame round the field."""
     (top, left), (height, width), (high, wide) = firsts, (f.size for f in step.field), picture
@@ -440,7 +423,7 @@ def _seen_svg(step: Row, firsts: list[int], picture: tuple[int, int], image: Ten
     still = 'vector-effect="non-scaling-stroke"'
     line = 4 if min(height, width) * scale > 20 else 2
     drawn = (
-        svg.rect(x, y, long, tall, "white", GREY, 1, f'{still} stroke-dasharray="4 3"'),
+        svg.rect(x, y, long, tall, "white", GREY, 1, f"{still} {DASHES}"),
         svg.rect(0, 0, wide, high, PALE_GREY, "none"),
         svg.picture(image) if image is not None else "",
         f'<path d="{outside}" fill="white" fill-opacity="0.55" fill-rule="evenodd"/>',
@@ -847,6 +830,7 @@ def _gradient_plot(series: dict[str, Sequence[float]], chosen: str) -> list[str]
     low, high = floor(min(every)), ceil(max(every))
     left, top, width, height = 300, 50, 370, 236
     drawn = [svg.text(left - 46, 22, "gradient / weights of a block's first convolution")]
+    fills = {name: BLUE if name == chosen else GREY for name in series}
     for power in range(low, high + 1):
         y = top + height * (high - power) / (high - low)
         drawn.append(svg.path(f"M{left} {y:g}h{width}", PALE_GREY))
@@ -855,10 +839,8 @@ def _gradient_plot(series: dict[str, Sequence[float]], chosen: str) -> list[str]
         for k, size in enumerate(sizes):
             x = left + width * (k + 0.5) / len(sizes)
             y = top + height * (high - log10(size)) / (high - low)
-            drawn.append(svg.dot(x, y, BLUE if name == chosen else GREY))
-    for k, name in enumerate(series):
-        drawn.append(svg.dot(left + 110 + 130 * k, 36, BLUE if name == chosen else GREY))
-        drawn.append(svg.text(left + 120 + 130 * k, 41, name))
+            drawn.append(svg.dot(x, y, fills[name]))
+    drawn.append(svg.legend(left + 100, 29, 130, fills))
     last = len(series[chosen])
     drawn.append(svg.text(left, top + height + 22, "block 1, next to the input"))
     drawn.append(svg.text(left + width, top + height + 22, f"block {last}", "end"))

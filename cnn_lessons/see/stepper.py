@@ -455,7 +455,7 @@ class Stepper(Panel):
             self.link(widget, trait, self.number)
         left = W.VBox([W.HTML(f'{STYLE}<pre style="{LETTERS}">{heading}</pre>'), table])
         left.add_class("cnn-steps")
-        self.shown.layout.flex, self.shown.layout.max_width = "1 1 400px", "560px"
+        self.shown.layout.flex, self.shown.layout.max_width = "1 1 360px", "560px"
         wrapping = W.Layout(flex_flow="row wrap", align_items="flex-start")
         controls = [back, forth, self.number, play, slider, self.picture, self.channel]
         below = W.Box([left, self.shown], layout=wrapping)
