@@ -102,6 +102,7 @@ def in_its_input(x, w, b, s, p):
 def only_for_stride_1(x, w, b, s, p):
     if s == 1:
         return convolution(x, w, b, s, p)
+    return None
 
 
 BLUE, GREEN = torch.zeros(2, 8, 3, 4, 4, dtype=torch.uint8)

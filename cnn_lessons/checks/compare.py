@@ -14,6 +14,7 @@ from cnn_lessons.checks.comparing import network
 from cnn_lessons.checks.trying import tried
 from cnn_lessons.files import write_whole
 from cnn_lessons.shapes import Record, record
+from cnn_lessons.table import Table
 
 VGG16_LINEAR = (123_642_856, 123_633_664)  # parameters and MACs of its three linear layers, 224
 VGG16_ALL = (138_357_544, 15_470_264_320)
@@ -258,25 +259,22 @@ def _over(table: Record, what: str, count: int) -> str:
 
 # --- the leaderboard ----------------------------------------------------------------------------
 
-REFERENCES = networks.RESULTS / "leaderboard.json"  # the course's own entries
-
 
 class Leaderboard(list):
     """Entries, dictionaries with "name", "accuracy", "parameters" and "macs"; best first."""
 
     def __repr__(self) -> str:
-        lines = [f"{'':3} {'network':28} {'validation':>10} {'parameters':>11} {'MACs':>11}"]
-        for place, entry in enumerate(self, start=1):
-            lines.append(
-                f"{place:2}. {entry['name'][:28]:28} {entry['accuracy']:10.1%}"
-                f" {entry['parameters']:11,} {entry['macs']:11,}"
-            )
-        return "\n".join(lines)
+        lines = [
+            (f"{place}.", entry["name"], f"{entry['accuracy']:.1%}", f"{entry['parameters']:,}",
+             f"{entry['macs']:,}")
+            for place, entry in enumerate(self, start=1)
+        ]  # fmt: skip
+        return str(Table(("", "network", "validation", "parameters", "MACs"), tuple(lines)))
 
 
 def leaderboard(path: str | Path = "leaderboard.json") -> Leaderboard:
     """The course's entries and those of the file, if there is one and it can be read."""
-    entries = [*_entries(REFERENCES), *_entries(Path(path))]
+    entries = [*_references(), *_entries(Path(path))]
     return Leaderboard(sorted(entries, key=lambda entry: -entry["accuracy"]))
 
 
@@ -304,6 +302,13 @@ def enter(
     others = [each for each in own if each["name"] != entry["name"]]
     write_whole(path, (json.dumps([*others, entry], indent=2) + "\n").encode())
     return leaderboard(path)
+
+
+def _references() -> list[dict]:
+    """What `python -m benchmarks.leaderboard` measured; nothing where its file is not there."""
+    path = networks.RESULTS / "leaderboard.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    return [{key: row[key] for key in ("name", "accuracy", "parameters", "macs")} for row in rows]
 
 
 def _entries(path: Path) -> list[dict]:
