@@ -13,7 +13,7 @@ from cnn_lessons import checks
 from cnn_lessons.checks import common
 from cnn_lessons.checks.common import Wrong, check, number, numbers, shown
 from cnn_lessons.checks.trying import tried
-from cnn_lessons.models import VGG, LeNet5, ResNetCIFAR
+from cnn_lessons.models import LeNet5, ResNetCIFAR
 from cnn_lessons.models.googlenet import TABLE_1, Inception
 from tests.networks import images
 from tests.verdicts import assert_right, assert_wrong
@@ -222,11 +222,16 @@ class Mine(nn.Module):
         return self.output(F.relu(self.f6(F.relu(self.c5(maps.flatten(1))))))
 
 
-def vgg(**changed):
-    """VGG-16 for 32 pixels with some layers changed; with PyTorch's start its signal is dead."""
-    net = VGG("D", 10, 32)
+def deep(**changed):
+    """Twenty layers with PyTorch's start: nothing of the first ones is left in the output."""
+    net, channels = nn.Sequential(), 3
+    for k in range(1, 21):
+        net.add_module(f"conv{k}", nn.Conv2d(channels, 16, 3, padding=1))
+        net.add_module(f"relu{k}", nn.ReLU())
+        channels = 16
+    net.add_module("pool", nn.MaxPool2d(2))
     for name, layer in changed.items():
-        net.features.set_submodule(name, layer)
+        net.set_submodule(name, layer)
     return net
 
 
@@ -253,9 +258,9 @@ def against(reference, pictures=PICTURES):
     return lambda mine: checks.check_same_function(mine, reference, pictures)
 
 
-to_lenet, to_vgg = against(LeNet5()), against(VGG("D", 10, 32))
+to_lenet, to_deep = against(LeNet5()), against(deep())
 to_inception, to_resnet = against(inception(range(4)), MAPS), against(ResNetCIFAR(8))
-SAME = [(to_lenet, LeNet5()), (to_lenet, Mine()), (to_vgg, vgg()), (to_resnet, ResNetCIFAR(8))]
+SAME = [(to_lenet, LeNet5()), (to_lenet, Mine()), (to_deep, deep()), (to_resnet, ResNetCIFAR(8))]
 OTHER = [
     (to_lenet, LeNet5(activation=nn.ReLU), "Up to features.c1|activation1 (ReLU)|s2", "c3"),
     (to_lenet, Mine(relu=True), "Up to pool|yours has relu|features.c3", "s2"),
@@ -268,10 +273,11 @@ OTHER = [
     (to_lenet, nn.Linear(1, 1), "2 weight tensors, the reference 10|c1.weight [6, 3", "agree"),
     (to_lenet, nn.Sequential(LeNet5().features, LeNet5().classifier[:-1]), "nothing more", "agree"),
     (to_lenet, 3, "must be a network", "agree"),
-    (to_vgg, vgg(relu1_1=nn.Identity()), "conv1_2|the reference features.relu1_1 (ReLU)", "pool5"),
-    (to_vgg, vgg(pool1=nn.AvgPool2d(2)), "Up to features.relu1_2|pool1 (AvgPool2d", "pool2"),
-    (to_vgg, vgg(conv5_3=nn.Conv2d(512, 512, 3, padding=1, padding_mode="replicate")),
-     "Up to features.relu5_2|conv5_3|another setting", "conv1_1"),
+    (to_deep, deep(relu1=nn.Identity()), "conv2 (|the reference relu1 (ReLU)", "pool"),
+    (to_deep, deep(relu5=nn.LeakyReLU()), "Up to conv5|relu5 (LeakyReLU)|relu5 (ReLU)", "conv6"),
+    (to_deep, deep(pool=nn.AvgPool2d(2)), "Up to relu20|pool (AvgPool2d|pool (MaxPool2d", "conv1 "),
+    (to_deep, deep(conv9=nn.Conv2d(16, 16, 3, padding=1, padding_mode="replicate")),
+     "Up to relu8|conv9|another setting", "conv1 "),
     (to_inception, inception((0, 2, 1, 3)), "cat (cat)|another order", "branch1x1"),
     (to_resnet, ResNetCIFAR(8, shortcut=None), "Up to conv2_x.0.bn2|relu2 (ReLU)|add (add)", "fc"),
 ]  # fmt: skip
@@ -285,6 +291,15 @@ def test_the_same_network_in_another_style_is_right(check, mine):
 @pytest.mark.parametrize(("check", "mine", "says", "not_says"), OTHER)
 def test_of_another_network_the_first_step_that_differs_is_named(check, mine, says, not_says):
     assert_wrong(check, mine, says, not_says)
+
+
+def test_a_dead_signal_hides_no_difference():
+    """With the networks' own weights both give the same, and one lacks its first ReLU."""
+    mine, reference = deep(relu1=nn.Identity()), deep()
+    mine.load_state_dict(reference.state_dict())
+    with torch.no_grad():
+        assert (mine(PICTURES) - reference(PICTURES)).abs().max() < 1e-5
+    assert checks.check_same_function(mine, reference, PICTURES).passed is False
 
 
 def test_both_networks_are_left_as_they_were():

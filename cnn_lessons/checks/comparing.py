@@ -1,7 +1,7 @@
 """How a learner's network is looked at, and compared with a reference."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import zip_longest
 
@@ -72,9 +72,6 @@ def _not_logits(table: Record, classes: int) -> str:
     return ""
 
 
-OTHER_ORDER = "The weights fit, but not their order: create the layers in the order they run in."
-
-
 @contextmanager
 def evaluating(*models: nn.Module) -> Iterator[None]:
     """In evaluation mode and without gradients; afterwards the modes are as they were."""
@@ -114,44 +111,47 @@ def same_function(mine: nn.Module, reference: nn.Module, images: Tensor) -> str:
     """What check_same_function does, for other checks."""
     if not isinstance(mine, nn.Module):
         raise Wrong(f"Yours must be a network (nn.Module); got {shown(mine)}.")
+    own, theirs = mine.state_dict(), reference.state_dict()
+    if Counter(map(_shape, own.values())) != Counter(map(_shape, theirs.values())):
+        raise Wrong(_other_weights(own, theirs))
+    found = []
     with evaluating(mine, reference):
-        own, theirs = mine.state_dict(), reference.state_dict()
-        if Counter(map(_shape, own.values())) != Counter(map(_shape, theirs.values())):
-            raise Wrong(_other_weights(own, theirs))
         try:
-            found = _difference(mine, own, reference, theirs, images)
-            if found:  # perhaps the layers were created in another order than they run in
-                own, theirs = _as_they_run(mine, images), _as_they_run(reference, images)
-                second = _difference(mine, own, reference, theirs, images)
-                found = second if found == OTHER_ORDER or not second else found
+            for names in _orders(mine, reference, images):
+                if any(own[a].shape != theirs[b].shape for a, b in zip(*names)):
+                    continue
+                values = [strong(name, theirs[name]) for name in names[1]]
+                states = [dict(zip(each, values)) for each in names]
+                found.append(_difference(mine, reference, states, images))
+                if not found[-1]:
+                    return f"Same weights, same outputs, for {len(images)} pictures."
         except Exception as error:
             raise Wrong(f"Your network failed: {type(error).__name__}: {error}") from error
-    if found:
-        raise Wrong(found)
-    return f"Same weights, same outputs, for {len(images)} pictures."
+    other_order = "The weights fit, but not in this order: create the layers as they run."
+    raise Wrong((found or [other_order])[0])
 
 
-def _difference(mine, own: Iterable[str], reference, theirs: Iterable[str], images: Tensor) -> str:
-    """What is different if both networks get the same weights, in the order of these names."""
-    states = [net.state_dict() for net in (mine, reference)]
-    states = [{name: state[name] for name in names} for state, names in zip(states, (own, theirs))]
-    if [*map(_shape, states[0].values())] != [*map(_shape, states[1].values())]:
-        return OTHER_ORDER
-    values = [strong(name, weight) for name, weight in states[1].items()]
+def _orders(mine: nn.Module, reference: nn.Module, images: Tensor) -> Iterator[tuple]:
+    """The names of the weights of both, in the order of their creation, then as they run."""
+    created = [*mine.state_dict()], [*reference.state_dict()]
+    yield created
+    running = _as_they_run(mine, images), _as_they_run(reference, images)
+    if running != created:
+        yield running
 
-    def run(net: nn.Module, pictures: Tensor) -> Tensor:
-        names = own if net is mine else theirs
-        return functional_call(net, dict(zip(names, values)), (pictures,))
 
-    answer = run(mine, images)
+def _difference(mine: nn.Module, reference: nn.Module, states: list, images: Tensor) -> str:
+    """What both networks give with these weights, in words; nothing where it is the same."""
+    runs = [
+        lambda pictures, net=net, state=state: functional_call(net, state, (pictures,))
+        for net, state in zip((mine, reference), states)
+    ]
+    answer, wanted = (run(images) for run in runs)
     if not isinstance(answer, Tensor):
         return f"Your network gives a {type(answer).__name__}; one tensor is wanted."
-    if same(answer, run(reference, images)):
+    if same(answer, wanted):
         return ""
-    steps = [
-        record(net, images, lambda pictures, net=net: run(net, pictures), keep=True)
-        for net in (mine, reference)
-    ]
+    steps = [record(net, images, run, keep=True) for net, run in zip((mine, reference), runs)]
     return f"Same weights, other outputs. {_first_other_step(*steps, images[:1])}"
 
 
