@@ -159,7 +159,7 @@ def fetch(
             cache.mkdir(parents=True, exist_ok=True)
             _download(part, mirrors, progress)
             _unpack(part, cache / FOLDER)
-            part.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
     except OSError as error:
         if not _is_whole(cache / FOLDER):  # else another process was faster
             raise DataError(
