@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -192,6 +193,32 @@ def test_a_kill_while_writing_leaves_the_file_before(tmp_path, function):
     os.utime(left, (0, 0))
     checkpoint.write(path, tensors, {"epoch": 4})
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_two_writers_at_once_leave_one_whole_file(tmp_path):
+    path, contents = tmp_path / "run", [bytes([kind]) * 100_000 for kind in range(2)]
+
+    def write(content):
+        for _ in range(20):
+            files.write_whole(path, content)
+
+    threads = [threading.Thread(target=write, args=(content,)) for content in contents]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert not path.exists() or path.read_bytes() in contents
+    assert path.read_bytes() in contents and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links and devices")
+def test_a_link_is_followed_and_a_device_is_not_replaced(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    files.write_whole(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "run").read_bytes() == b"new"
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(OSError, match="is not a file"):
+            files.write_whole(path, b"new")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a kill that cannot be caught")

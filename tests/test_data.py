@@ -646,7 +646,7 @@ def test_a_damaged_file_in_the_cache_may_be_deleted_and_one_elsewhere_may_not(fo
 
 
 def test_cache_comes_before_download(folder, monkeypatch):
-    monkeypatch.setattr(archive, "fetch", lambda cache: pytest.fail("asked for a download"))
+    monkeypatch.setattr(archive, "_download", lambda *_: pytest.fail("asked for a download"))
     said = []
     assert len(data.load(cache=folder.parent, announce=said.append).test) == 20
     assert said[0].endswith("from the cache folder")
@@ -670,7 +670,7 @@ def test_no_network_falls_back_loudly(monkeypatch, tmp_path):
 
 def test_no_download_asked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "generate", small_set)
-    monkeypatch.setattr(archive, "fetch", lambda cache: pytest.fail("asked for a download"))
+    monkeypatch.setattr(archive, "_download", lambda *_: pytest.fail("asked for a download"))
     said = []
     data.load(cache=tmp_path, download=False, announce=said.append)
     assert "download=False" in said[0]
@@ -974,6 +974,18 @@ def test_unwritable_cache(server, tmp_path, monkeypatch):
     data.load(cache=tmp_path / "file" / "deeper", announce=said.append)
     assert "THIS IS NOT CIFAR-10" in said[0]
     assert "cache folder" in said[0]
+
+
+def test_a_full_disk_while_unpacking_is_told_and_keeps_what_came(server, tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, "write_whole", full)
+        with pytest.raises(DataError, match=r"No space left on device.*make room"):
+            fetch(tmp_path, server("good"))
+    fetch(tmp_path, server("404"))
+    assert names_in(tmp_path) == [archive.FOLDER]
 
 
 def link(name, kind):

@@ -69,15 +69,15 @@ def load(
     if os.environ.get("CNN_LESSONS_DATA"):
         found = _named("CNN_LESSONS_DATA", os.environ["CNN_LESSONS_DATA"])
         return _announced(read_folder(found), announce, "the folder that CNN_LESSONS_DATA names")
-    found, source = _cache_folder(cache) / FOLDER, "the cache folder"
-    if not _is_whole(found):
-        try:
-            if not download:
-                raise DataError("CNN_LESSONS_DATA is not set, the cache is empty, download=False")
-            found, source = fetch(cache), "a download, now in the cache folder"
-        except DataError as error:
-            announce(_not_cifar10(str(error)))
-            return _announced(generate(), announce)
+    there = _is_whole(_cache_folder(cache) / FOLDER)
+    try:
+        if not there and not download:
+            raise DataError("CNN_LESSONS_DATA is not set, the cache is empty, download=False")
+        found = fetch(cache)
+    except DataError as error:
+        announce(_not_cifar10(str(error)))
+        return _announced(generate(), announce)
+    source = "the cache folder" if there else "a download, now in the cache folder"
     try:
         return _announced(read_folder(found), announce, source)
     except DataError as error:
@@ -159,7 +159,7 @@ def fetch(
             cache.mkdir(parents=True, exist_ok=True)
             _download(part, mirrors, progress)
             _unpack(part, cache / FOLDER)
-            part.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
     except OSError as error:
         if not _is_whole(cache / FOLDER):  # else another process was faster
             raise DataError(

@@ -53,11 +53,15 @@ def fit(
     Ctrl-C, or Jupyter's Interrupt, stops the training and keeps the weights and the finished
     epochs. So does a loss that is no longer a finite number.
     """
-    model.to(memory_format=torch.channels_last)
-    loss, optimizer, history = loss or cross_entropy, (optimizer or sgd)(model, recipe), History()
-    file = Checkpoint(checkpoint, model, optimizer, train, validation, recipe, loss)
-    try:
-        with kept(), kept():
+    with kept(), kept():
+        model.to(memory_format=torch.channels_last)
+        history, loss, optimizer = (
+            History(),
+            loss or cross_entropy,
+            (optimizer or sgd)(model, recipe),
+        )
+        file = Checkpoint(checkpoint, model, optimizer, train, validation, recipe, loss)
+        try:
             history = file.load() or history
             history.precision = history.precision or _precision(model, validation, recipe, loss)
             file.save(history)
@@ -81,12 +85,12 @@ def fit(
                         with kept(random=True), kept(random=True):
                             watch(history)
             model.eval()
-    except KeyboardInterrupt:
-        file.finish(history)
-        done = f"{history.batches} of {recipe.epochs * len(train)} batches"
-        history.stopped = f"Stopped by you after {done}; weights are kept."
-    finally:
-        model.eval()  # again, should Ctrl-C have come while the line in the loop was at it
+        except KeyboardInterrupt:
+            file.finish(history)
+            done = f"{history.batches} of {recipe.epochs * len(train)} batches"
+            history.stopped = f"Stopped by you after {done}; weights are kept."
+        finally:
+            model.eval()  # again, should Ctrl-C have come while the line above was at it
     if history.stopped:
         print(history.stopped)
     return history
