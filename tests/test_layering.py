@@ -12,7 +12,7 @@ FLOORS = (
     {"files": "", "table": ""},
     {
         "models": "weights",
-        "shapes": "fields rows recorder compare",
+        "shapes": "fields sights follower rows recorder compare",
         "data": "batches generated archive",
         "training": "history recipes muon checkpoint measure loop",
     },

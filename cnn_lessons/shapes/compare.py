@@ -81,7 +81,7 @@ def _by_size(record: Record) -> dict[tuple[int, ...], list[str]]:
 
 
 def _entry(row: Row) -> str:
-    stride = f"/{short(row.window.stride)}" if row.window and row.window.stride != (1, 1) else ""
+    stride = f"/{short(row.window.stride)}" if row.window and set(row.window.stride) != {1} else ""
     window = f" {times(row.window.kernel)}{stride}" if row.window else ""
     return f"{row.kind}{window}, {row.output[1]}"
 
