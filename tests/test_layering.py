@@ -12,7 +12,7 @@ FLOORS = (
     {"files": "", "table": ""},
     {
         "models": "starts conversion",
-        "shapes": "fields rows recorder",
+        "shapes": "fields sights follower rows recorder",
         "data": "batches generated archive",
         "training": "history statistics recipes state checkpoint measure precision loop",
     },

@@ -6,20 +6,29 @@ Every shape, count and receptive field in the lessons comes from here. Nothing i
 so nothing can be out of date.
 """
 
+import re
 from collections.abc import Callable
+from math import prod
+from numbers import Integral
+from reprlib import repr as shortened
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from cnn_lessons.shapes.fields import Field, field_after, live_share, window_of
+from cnn_lessons.shapes.fields import Field, Window
+from cnn_lessons.shapes.follower import Follower, Slide, for_each_axis, whole_of
 from cnn_lessons.shapes.rows import Record, Row, shape_text, text_table
+from cnn_lessons.shapes.sights import fields_of
 
 
 class ShapeError(RuntimeError):
     """A layer failed: the message names it, what reached it, and every layer that ran before."""
+
+
+class _Refused(ValueError):
+    """Nothing is wrong with the network, but it cannot be recorded."""
 
 
 Inputs = tuple[int, int, int] | Tensor | tuple[Tensor, ...]
@@ -36,34 +45,41 @@ def record(
     such as `model.forward_with_aux`. With `keep` the record holds the output of every step for the
     first picture.
 
-    The pass runs in evaluation mode without gradients; afterwards the model's mode, gradients and
-    hooks are as they were, and nothing of the pass is kept alive.
+    The pass runs in evaluation mode without gradients; afterwards the inputs and the model's mode,
+    buffers, gradients and hooks are as they were, and nothing of the pass is kept alive.
 
-    Raises ValueError for a model or inputs that cannot be recorded, and ShapeError if a layer
-    fails, with the shape that reached it and the table of those that ran.
+    Raises ValueError for a model or inputs that cannot be recorded, with the reason, and ShapeError
+    if a layer fails, with the shape that reached it and the table of those that ran.
     """
     _check_model(model)
-    arguments = _as_tensors(model, inputs)
-    modes = {module: module.training for module in model.modules()}
-    recorder = _Recorder(model, arguments, keep)
-    model.eval()
+    given, forward = _as_tensors(model, inputs), forward or model
+    if keep and any(tensor.is_meta for tensor in (*given, *model.parameters())):
+        raise ValueError("keep must be False on the meta device, whose tensors have no numbers")
+    before = _state_of(model)
+    recorder = _Recorder(model, [tensor.clone() for tensor in given], keep)
     try:
-        with torch.no_grad(), recorder.flops, recorder:
-            (forward or model)(*arguments)
+        model.eval()
+        recorder.run(forward)
+    except _Refused:
+        raise
     except Exception as error:
+        recorder.remove_hooks()
+        if _runs_by_itself(forward, given):
+            reason = f"{type(error).__name__}: {error}"
+            raise ValueError(f"model runs but cannot be recorded, because {reason}") from error
         raise ShapeError(recorder.explain(error)) from error
     finally:
         recorder.remove_hooks()
-        for module, mode in modes.items():
-            module.training = mode
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return Record(recorder.rows, parameters, recorder.batch, recorder.blocks, recorder.outputs)
+        _restore(before)
+    return recorder.record()
 
 
 def _check_model(model: object) -> None:
     if not isinstance(model, nn.Module):
         raise ValueError(f"model must be a torch.nn.Module; got {model!r}")
-    if isinstance(model, torch.jit.ScriptModule) or hasattr(model, "_orig_mod"):
+    if isinstance(model, torch.jit.ScriptModule) or any(
+        hasattr(module, "_orig_mod") for module in model.modules()
+    ):
         raise ValueError(
             "model must be plain Python; got one that torch.jit or torch.compile has made: "
             "record the network that it was made of"
@@ -82,46 +98,96 @@ def _as_tensors(model: nn.Module, inputs: Inputs) -> tuple[Tensor, ...]:
     given = tuple(inputs) if isinstance(inputs, (tuple, list)) else ()
     if given and all(isinstance(item, Tensor) for item in given):
         return given
-    if len(given) != 3 or not all(isinstance(n, int) and n > 0 for n in given):
+    if len(given) != 3 or not all(isinstance(n, Integral) and n > 0 for n in given):
         raise ValueError(
             "inputs must be a tensor, several tensors, or three positive whole numbers (channels, "
-            f"height, width); got {inputs!r}"
+            f"height, width); got {shortened(inputs)}"
         )
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    return (torch.zeros(2, *given, dtype=like.dtype, device=like.device),)
+    return (torch.zeros(2, *map(int, given), dtype=like.dtype, device=like.device),)
+
+
+def _state_of(model: nn.Module) -> list[tuple]:
+    buffers = [
+        (module, name, tensor, tensor._version, tensor.clone())
+        for module in model.modules()
+        if not isinstance(module, torch.jit.ScriptModule)
+        for name, tensor in module._buffers.items()
+        if tensor is not None and not tensor.is_inference()
+    ]
+    return [[(module, module.training) for module in model.modules()], buffers]
+
+
+def _restore(state: list[tuple]) -> None:
+    modes, buffers = state
+    for module, mode in modes:
+        module.training = mode
+    with torch.no_grad():
+        for module, name, tensor, version, numbers in buffers:
+            module._buffers[name] = tensor
+            if tensor._version != version:
+                tensor.copy_(numbers)
+
+
+def _runs_by_itself(forward: Callable, given: tuple[Tensor, ...]) -> bool:
+    try:
+        with torch.no_grad():
+            forward(*(tensor.clone() for tensor in given))
+    except Exception:
+        return False
+    return True
 
 
 class _Recorder(TorchFunctionMode):
     """Sees each leaf module through hooks, and each torch function called between them."""
 
-    def __init__(self, model: nn.Module, arguments: tuple[Tensor, ...], keep: bool):
+    def __init__(self, model: nn.Module, arguments: list[Tensor], keep: bool):
         super().__init__()
+        self.model, self.arguments, self.keep = model, arguments, keep
+        self.follower = Follower(arguments)
+        self.batch = len(arguments[0]) if arguments[0].dim() else 1
         self.rows: list[Row] = []
         self.outputs: list[Tensor] = []
-        self.keep = keep
         self.blocks: dict[str, str] = {}
-        self.flops = FlopCounterMode(display=False)
-        self.flops_at_entry = 0
-        self.batch = len(arguments[0]) if arguments[0].dim() else 1
+        self.lost: list[str] = []
+        self.at_least = False
         self.names = {module: name for name, module in model.named_modules()}
         self.calls: dict[str, int] = {}
+        # By their memory, so that a view of a parameter is known as well.
+        self.parameters = {p.untyped_storage()._cdata: p for p in model.parameters()}
         self.counted: set[int] = set()
-        # What runs now, outermost first, as (module, name of this call); it tells where it broke.
-        self.running: list[tuple[nn.Module, str]] = []
-        self.function, self.reached = "", ""
+        # What runs now, outermost first, as (module, name of this call, what reached it); and the
+        # function that runs in it. They tell where it broke.
+        self.running: list[tuple[nn.Module, str, tuple]] = []
+        self.function: tuple[str, tuple] | None = None
         # Which row made a tensor. Weak: the pass keeps no more alive than it would without us.
         self.made = WeakTensorKeyDictionary()
         for number, tensor in enumerate(arguments, start=1):
             self.made[tensor] = -number
-        self.starts = [(Field(0, 0, 1),) * 2 if t.dim() == 4 else None for t in arguments]
         self.hooks = []
-        for module in model.modules():
-            self.hooks.append(module.register_forward_pre_hook(self.enter))
-            self.hooks.append(module.register_forward_hook(self.leave))
+
+    def run(self, forward: Callable) -> None:
+        for name, module in self.model.named_modules():
+            # What is scripted takes no hooks; its operations are seen one by one.
+            if ".parametrizations." in f".{name}." or isinstance(module, torch.jit.ScriptModule):
+                continue
+            self.hooks += [
+                module.register_forward_pre_hook(self.enter, with_kwargs=True, prepend=True),
+                module.register_forward_hook(self.leave, with_kwargs=True),
+            ]
+        with torch.inference_mode(False), torch.no_grad(), self.follower, self:
+            forward(*self.arguments)
 
     def remove_hooks(self) -> None:
         for hook in self.hooks:
             hook.remove()
+
+    def record(self) -> Record:
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        at_least = self.at_least or any(row.at_least for row in self.rows)
+        return Record(
+            self.rows, parameters, self.batch, self.blocks, self.outputs, self.lost, at_least
+        )
 
     def in_leaf(self) -> bool:
         return bool(self.running) and _is_leaf(self.running[-1][0])
@@ -131,156 +197,175 @@ class _Recorder(TorchFunctionMode):
         self.calls[name] = self.calls.get(name, 0) + 1
         return name if self.calls[name] == 1 else f"{name} ({self.calls[name]})"
 
-    def enter(self, module: nn.Module, inputs: tuple) -> None:
-        name = self.names[module]
-        if _is_leaf(module):
-            name = name or type(module).__name__
-        call = self.call_name(name) if name else ""
-        self.running.append((module, call))
-        self.reached = self.shapes_of(inputs)
-        self.flops_at_entry = self.flops.get_total_flops()
-        if not _is_leaf(module):
-            self.blocks[call] = type(module).__name__
+    def enter(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
+        name, leaf = self.names[module], _is_leaf(module)
+        if not self.in_leaf():  # a leaf that runs inside another one is a part of that
+            self.follower.start()
+            name = self.call_name(name or _kind(module)) if name or leaf else ""
+        self.running.append((module, name, (args, kwargs)))
+        if not leaf:
+            self.blocks[name] = type(module).__name__
 
-    def leave(self, module: nn.Module, inputs: tuple, output: object) -> object:
-        if not _is_leaf(module):
-            self.running.pop()
-            return None
-        # What is given on unchanged, as by dropout in evaluation, gets an object of its own, so
-        # that a shortcut around this layer is not taken for a way through it.
-        if any(output is tensor for tensor in inputs) and not _is_in_place(module):
-            output = output.view_as(output)
-        flops = self.flops.get_total_flops() - self.flops_at_entry
-        parameters = [p for p in module.parameters() if self.is_new(p)]
-        self.add(self.running[-1][1], module, inputs, output, flops, parameters)
+    def leave(self, module: nn.Module, args: tuple, kwargs: dict, output: object) -> object:
+        _, name, inputs = self.running[-1]
+        if _is_leaf(module) and not any(_is_leaf(outer) for outer, *_ in self.running[:-1]):
+            output = self.as_its_own(inputs, output)
+            if not self.add(name, module, inputs, output):
+                self.lost.append(name)
         self.running.pop()  # not before: what we do in between is no step of the network
         return output
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
+        kwargs, name = kwargs or {}, _function_name(function)
+        inputs = args, kwargs
+        if name.startswith("conv"):
+            self.check_batch(name, _tensors(inputs))
         if self.in_leaf():
             return function(*args, **kwargs)
-        self.function, self.reached = _function_name(function), self.shapes_of((args, kwargs))
-        before = self.flops.get_total_flops()
-        sources = self.sources_of((args, kwargs))
+        self.function = name, inputs
+        self.follower.start()
         output = function(*args, **kwargs)
-        self.function = ""
-        if sources and _tensors(output):
-            flops = self.flops.get_total_flops() - before
-            step = _Function(function, args, kwargs)
-            name = ".".join(
-                [*filter(None, [self.running[-1][1]] if self.running else []), step.name]
-            )
-            parameters = [p for p in _tensors((args, kwargs)) if self.is_new(p)]
-            self.add(self.call_name(name), step, (args, kwargs), output, flops, parameters, sources)
+        self.function = None
+        if name.endswith("_like") or name.startswith("new_"):
+            return output  # it asked for no more than a shape
+        output = self.as_its_own(inputs, output)
+        self.add("", name, inputs, output)
         return output
 
-    def is_new(self, tensor: Tensor) -> bool:
-        """Whether a parameter is met for the first time; from now on it is not."""
-        new = isinstance(tensor, nn.Parameter) and id(tensor) not in self.counted
-        self.counted.add(id(tensor))
-        return new
+    def check_batch(self, name: str, tensors: list[Tensor]) -> None:
+        axes = re.search("([123])d", name)
+        if axes and tensors[0].dim() == self.arguments[0].dim() == int(axes[1]) + 1:
+            raise _Refused(
+                f"inputs must have the batch axis first; {name} got {list(tensors[0].shape)}, "
+                "a single picture: give images[None]"
+            )
 
-    def sources_of(self, inputs: object) -> list[tuple[int, Tensor]]:
-        return [(self.made[t], t) for t in _tensors(inputs) if t in self.made]
+    def row_of(self, tensor: Tensor) -> int | None:
+        """The row that made a tensor or, later, wrote into its memory through whatever view."""
+        rows = [self.made[each] for each in (tensor, whole_of(tensor)) if each in self.made]
+        return max(rows, default=None)
 
-    def shapes_of(self, inputs: object) -> str:
-        tensors = [t for t in _tensors(inputs) if not isinstance(t, nn.Parameter)]
-        return " and ".join(shape_text(tuple(t.shape), self.batch) for t in tensors)
+    def as_its_own(self, inputs: object, output: object) -> object:
+        """What is given on unchanged, as by dropout in evaluation, as an object of its own.
 
-    def add(self, name, step, inputs, output, flops, parameters, known=None) -> None:
-        """Append a row for each tensor that this step made out of the network's input."""
-        known = known or self.sources_of(inputs)
-        if not known:
-            return
-        results, window = _tensors(output), window_of(step)
-        kind = step.name if isinstance(step, _Function) else type(step).__name__
-        shapes, sources = tuple(tuple(t.shape) for _, t in known), tuple(n for n, _ in known)
-        fields = [self.field_of(number) for number in sources]
-        weights = [p for p in parameters if p.dim() > 1]
+        So a shortcut around this step is not taken for a way through it.
+        """
+        if isinstance(output, Tensor) and any(output is each for each in _tensors(inputs)):
+            written = any(whole_of(output) is each for each in self.follower.written)
+            if not written and self.row_of(output) is not None:
+                return output.view_as(output)
+        return output
+
+    def parameters_of(self, step: nn.Module | str, inputs: object) -> list[nn.Parameter]:
+        if isinstance(step, nn.Module):
+            return list(step.parameters())
+        places = [tensor.untyped_storage()._cdata for tensor in _tensors(inputs)]
+        return [self.parameters[place] for place in places if place in self.parameters]
+
+    def add(self, name: str, step: nn.Module | str, inputs: object, output: object) -> bool:
+        """Append a row for each tensor that this step made out of the network's input, if any."""
+        done, read = self.follower, _tensors(inputs)
+        sources = [(row, t) for t in read if (row := self.row_of(t)) is not None]
+        changed = [t for t in read if any(whole_of(t) is each for each in done.written)]
+        results = _tensors(output) or changed[:1]
+        if not (sources and results):
+            self.at_least |= bool(done.macs) or not done.counted
+            return False
+        if isinstance(step, str):
+            path = [self.running[-1][1]] if self.running else []
+            name = self.call_name(".".join([*filter(None, path), step]))
+        parameters = self.parameters_of(step, inputs)
+        news = [p for p in parameters if id(p) not in self.counted]
+        self.counted |= set(map(id, news))
+        matrices = [tuple(p.shape) for p in parameters if p.dim() > 1]
+        slide = self.slide_of(step, sources[0][1], results[0])
+        if len(matrices) == 1 and not slide.weight_shape:
+            slide = slide._replace(weight_shape=matrices[0])
+        path = tuple(call for module, call, _ in self.running if call and not _is_leaf(module))
+        live = prod(sum(alive) / len(alive) for alive in slide.taps) if news else 1.0
         for k, result in enumerate(results):
-            shape = tuple(result.shape)
             row = Row(
-                name if len(results) == 1 else f"{name}[{k}]", kind, shapes, shape,
-                parameters=0 if k else sum(p.numel() for p in parameters),
-                macs=0 if k else flops // (2 * self.batch),
-                sources=sources, window=window,
-                field=field_after(fields, shapes, shape, window),
-                live=live_share(window, shapes[0]) if parameters else 1.0,
-                weights=0 if k else sum(p.numel() for p in weights),
-                groups=getattr(step, "groups", 1),
-                memory=self.memory_of(result, [t for _, t in known]),
-                path=tuple(call for module, call in self.running if call and not _is_leaf(module)),
+                name if len(results) == 1 else f"{name}[{k}]",
+                step if isinstance(step, str) else _kind(step),
+                tuple(tuple(tensor.shape) for _, tensor in sources),
+                tuple(result.shape),
+                parameters=0 if k else sum(p.numel() for p in news),
+                macs=0 if k else done.macs // self.batch,
+                at_least=not done.counted,
+                sources=tuple(number for number, _ in sources),
+                field=self.field_of(result),
+                live=live,
+                weights=0 if k else sum(p.numel() for p in news if p.dim() > 1),
+                memory=self.memory_of(result, [tensor for _, tensor in sources]),
+                path=path,
+                **slide._asdict(),
             )  # fmt: skip
             self.made[result] = len(self.rows)
             self.rows.append(row)
             if self.keep:
-                picture = result[:1] if shape[:1] == (self.batch,) else result
+                picture = result[:1] if row.output[:1] == (self.batch,) else result
                 self.outputs.append(picture.detach().cpu().clone())
+        for whole in done.written:
+            self.made[whole] = len(self.rows) - 1
+        return True
+
+    def field_of(self, tensor: Tensor) -> tuple[Field, ...] | None:
+        return fields_of(self.follower.sights_of(tensor), tensor.shape)
+
+    def slide_of(self, step: nn.Module | str, read: Tensor, made: Tensor) -> Slide:
+        """The one window that slid, or one that the layer says it has and its field bears out."""
+        slides = self.follower.slides
+        if len(slides) == 1 and len(slides[0].window.kernel) == made.dim() - 2:
+            return slides[0]
+        if hasattr(step, "kernel_size") and (before := self.field_of(read)):
+            names = {"kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1}
+            settings = [getattr(step, name, default) for name, default in names.items()]
+            window = Window(*(for_each_axis(setting, len(before)) for setting in settings))
+            after = tuple(field.through(*axis) for field, axis in zip(before, zip(*window)))
+            if after == self.field_of(made):
+                return Slide(
+                    window, window.taps(read.shape[-len(before) :], made.shape[-len(before) :])
+                )
+        return Slide()
 
     def memory_of(self, result: Tensor, sources: list[Tensor]) -> int:
         """Bytes for one picture; none where the result lies in the memory of a source."""
-        place = result.untyped_storage()._cdata
-        if any(source.untyped_storage()._cdata == place for source in sources):
+        if any(whole_of(result) is whole_of(source) for source in sources):
             return 0
         return result.numel() * result.element_size() // self.batch
 
-    def field_of(self, number: int) -> tuple[Field, Field] | None:
-        return self.starts[-number - 1] if number < 0 else self.rows[number].field
-
     def explain(self, error: Exception) -> str:
         """Say where it broke; `running` still holds the modules that were entered and not left."""
-        module, call = self.running[-1] if self.running else (None, "")
-        where = f"{call or 'the network itself'} ({type(module).__name__})"
+        module, call, inputs = self.running[-1] if self.running else (self.model, "", ())
+        where = f"{call or 'the network itself'} ({_kind(module)})"
         if self.function:
-            where = f"{self.function} in {where}"
-        reached = f"What reached it: {self.reached or 'no tensor'}."
-        ran = f"These layers ran:\n{text_table(Record(self.rows, 0, self.batch, self.blocks))}\n"
+            function, inputs = self.function
+            where = f"{function} in {where}"
+        tensors = [t for t in _tensors(inputs) if not isinstance(t, nn.Parameter)]
+        reached = " and ".join(shape_text(tuple(t.shape), self.batch) for t in tensors)
+        ran = f"These layers ran:\n{text_table(self.record())}\n"
         return (
-            f"{where} failed. {reached}\n"
+            f"{where} failed. What reached it: {reached or 'no tensor'}.\n"
             f"{ran if self.rows else 'No layer ran before it.'}\n{type(error).__name__}: {error}"
         )
-
-
-class _Function:
-    """A call of a torch function between layers, its settings named as those of a layer."""
-
-    def __init__(self, function: Callable, args: tuple, kwargs: dict):
-        self.name = _function_name(function)
-        settings = dict(zip(ARGUMENTS.get(self.name, ()), args[1:])) | kwargs
-        for setting in ("kernel_size", "stride", "padding", "dilation", "groups"):
-            if setting in settings:
-                setattr(self, setting, settings[setting])
-        if self.name == "conv2d":
-            self.kernel_size = tuple(settings["weight"].shape[2:])
-        elif "kernel_size" in settings and not getattr(self, "stride", None):
-            self.stride = self.kernel_size  # as pooling has it where none is given
-        if self.name == "pad":
-            self.padding = settings["pad"]
-
-
-# Which arguments follow the first one, for the functions that slide a window.
-ARGUMENTS = {
-    "conv2d": ("weight", "bias", "stride", "padding", "dilation", "groups"),
-    "max_pool2d": ("kernel_size", "stride", "padding", "dilation"),
-    "avg_pool2d": ("kernel_size", "stride", "padding"),
-    "pad": ("pad",),
-}
 
 
 def _function_name(function: Callable) -> str:
     name = getattr(function, "__name__", str(function))
     if name == "__get__":  # a property, such as images.T
         name = function.__self__.__name__
+    name = name.partition(".")[0]  # an operation in scripted code, such as relu.default
     return {"__iadd__": "add", "__radd__": "add"}.get(name, name.strip("_"))
 
 
 def _is_leaf(module: nn.Module) -> bool:
-    return next(module.children(), None) is None
+    return all(name == "parametrizations" for name, _ in module.named_children())
 
 
-def _is_in_place(module: nn.Module) -> bool:
-    return bool(getattr(module, "inplace", False))
+def _kind(module: nn.Module) -> str:
+    """The class; that of a layer with parametrized weights as it was before."""
+    name = type(module).__name__
+    return name.removeprefix("Parametrized") if hasattr(module, "parametrizations") else name
 
 
 def _tensors(value: object) -> list[Tensor]:

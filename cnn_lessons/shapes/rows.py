@@ -7,7 +7,7 @@ from itertools import groupby, zip_longest
 import torch
 from torch import Tensor, nn
 
-from cnn_lessons.shapes.fields import Field, Window, live_by_axis
+from cnn_lessons.shapes.fields import Field, Window
 from cnn_lessons.table import Table, width
 
 
@@ -16,13 +16,16 @@ class Row:
     """One step of the forward pass: one call of a layer, or of a function between layers.
 
     Shapes carry the batch axis first, as torch gives them. `parameters` are the layer's own, each
-    counted at its first use; `weights` are those of them that multiply (no biases). `macs` are for
-    one picture (1 MAC is one multiplication with its addition, 2 FLOPs), `memory` is what the
-    output holds for one picture, in bytes: 0 where it only looks at memory that was there before.
-    `sources` are the numbers of the rows that feed this one: -1 is the network's input, -2 its
-    second one. `live` is the share of the kernel's taps that ever meet a pixel: below 1 the others
-    multiply nothing but padding. `path` names the calls of the modules that this step is part of,
-    outermost first. A row that stands for a whole block has the block's steps in `inside`.
+    counted at its first use; `weights` are those of them that multiply (no biases), in a tensor of
+    `weight_shape` where they are one. `macs` are for one picture (1 MAC is one multiplication with
+    its addition, 2 FLOPs), a lower bound with `at_least`. `memory` is what the output holds for
+    one picture, in bytes: 0 where it only looks at memory that was there before. `sources` are the
+    numbers of the rows that feed this one: -1 is the network's input, -2 its second one. `window`
+    is the one that slid, `transposed` if it spreads each pixel, `ceil` if the map's size is rounded
+    up. `field` has one entry an axis of the picture; it is None where it is not known. `taps` says
+    for each axis which of the kernel's taps ever meet a pixel, `live` is the share of those that
+    do: the others multiply nothing but padding. `path` names the calls of the modules that this
+    step is part of, outermost first. A row that stands for a whole block has its steps in `inside`.
     """
 
     name: str
@@ -33,23 +36,43 @@ class Row:
     macs: int
     sources: tuple[int, ...] = ()
     window: Window | None = None
-    field: tuple[Field, Field] | None = None
+    field: tuple[Field, ...] | None = None
     live: float = 1.0
     weights: int = 0
     groups: int = 1
     memory: int = 0
     path: tuple[str, ...] = ()
     inside: tuple["Row", ...] = ()
+    at_least: bool = False
+    taps: tuple[tuple[bool, ...], ...] = ()
+    weight_shape: tuple[int, ...] = ()
+    transposed: bool = False
+    ceil: bool = False
 
     @property
-    def receptive_field(self) -> tuple[int, int] | None:
-        """Height and width of what one unit sees, in input pixels; None where it is not known."""
-        return self.field and (self.field[0].size, self.field[1].size)
+    def receptive_field(self) -> tuple[int, ...] | None:
+        """What one unit sees along each axis, in pixels; None where it is not known."""
+        return self.field and tuple(axis.size for axis in self.field)
 
     @property
     def dead(self) -> int:
         """How many weights never meet a pixel, so that nothing can be learned in them."""
         return self.weights - round(self.weights * self.live)
+
+    @property
+    def short_name(self) -> str:
+        """The name within the module that it is part of."""
+        return self.name.rpartition(".")[2]
+
+    @property
+    def is_pool(self) -> bool:
+        return "pool" in self.kind.lower() or self.kind == "Subsampling"
+
+    @property
+    def is_quiet(self) -> bool:
+        """It computes its numbers one by one, or only renames them."""
+        same = self.kind == "Flatten" or self.inputs == (self.output,)
+        return same and not (self.macs or self.window or self.is_pool)
 
 
 @dataclass
@@ -60,7 +83,8 @@ class Record:
     "[0]", "[1]" and so on. `parameters` counts each parameter of the model once, also those that
     this pass did not use; `batch` is the batch size of the pass; `blocks` gives the class of each
     module on the paths of the rows. `outputs` holds what each step gave for the first picture, on
-    the CPU, if it was asked for.
+    the CPU, if it was asked for. `lost` names the layers that ran without a row, because what they
+    read could not be followed to the input; with `at_least` there was work that is not counted.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -68,10 +92,12 @@ class Record:
     batch: int = 0
     blocks: dict[str, str] = field(default_factory=dict)
     outputs: list[Tensor] = field(default_factory=list, repr=False)
+    lost: list[str] = field(default_factory=list)
+    at_least: bool = False
 
     @property
     def macs(self) -> int:
-        """MACs for one picture."""
+        """MACs for one picture; a lower bound with `at_least`."""
         return sum(row.macs for row in self.rows)
 
     @property
@@ -132,15 +158,15 @@ class Record:
 
 
 def live_taps(row: Row) -> Tensor:
-    """Which taps of a row's kernel ever meet a pixel of the map, boolean (height, width).
+    """Which taps of a row's kernel ever meet a pixel of the map, boolean, such as (height, width).
 
     The other ones meet nothing but padding, wherever the kernel stands. Raises ValueError for a row
     without a window.
     """
     if row.window is None:
         raise ValueError(f"row must have a window that slides; got {row.name} ({row.kind})")
-    rows, columns = live_by_axis(row.window, row.inputs[0])
-    return torch.tensor([[down and across for across in columns] for down in rows], device="cpu")
+    axes = [torch.tensor(taps, device="cpu") for taps in row.taps]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij")).all(dim=0)
 
 
 def _is_chosen(call: str, kind: str, blocks: tuple[str, ...]) -> bool:
@@ -168,7 +194,7 @@ def _folded(record: Record, chosen: Callable[[str], bool]) -> Record:
         kept = tuple(sources) if call else tuple(place[s] for s in row.sources)
         rows.append(replace(row, sources=kept))
         outputs += [record.outputs[numbers[-1]]] if record.outputs else []
-    return Record(rows, record.parameters, record.batch, record.blocks, outputs)
+    return replace(record, rows=rows, outputs=outputs)
 
 
 def _block_row(call: str, kind: str, steps: list[Row], numbers: list[int]) -> Row:
@@ -188,6 +214,7 @@ def _block_row(call: str, kind: str, steps: list[Row], numbers: list[int]) -> Ro
         memory=sum(row.memory for row in steps),
         path=steps[0].path[: steps[0].path.index(call)],
         inside=tuple(steps),
+        at_least=any(row.at_least for row in steps),
     )  # fmt: skip
 
 
@@ -204,7 +231,8 @@ def layer_table(record: Record) -> Table:
     """A line a step, and the totals; a block that was folded opens to the table of its steps."""
     headings, lines = _headings(record), []
     for row, line in zip_longest(record.rows, _lines(record)):
-        lines.append(tuple(line.get(heading, "") for heading in headings))
+        cells = tuple(line.get(heading, "") for heading in headings)
+        lines.append(cells if len(line) > 1 else (line["layer"],))
         if row and row.inside:
             inside = Record(list(row.inside), row.parameters, record.batch, record.blocks)
             title = f"the {len(row.inside)} steps of {row.name}"
@@ -216,7 +244,8 @@ def text_table(record: Record) -> str:
     """At most WIDTH columns: names that would be cut stand indented under that of their block."""
     names = [name for name in _headings(record) if name != "bytes"]
     heading, lines = tuple(NARROW.get(name, name) for name in names), _lines(record)
-    columns = zip(heading, *([line.get(name, "") for name in names] for line in lines))
+    whole = [line for line in lines if len(line) > 1]
+    columns = zip(heading, *([line.get(name, "") for name in names] for line in whole))
     layer, kind, *others = (max(map(width, column)) for column in columns)
     room = WIDTH - sum(others) - 2 * len(others) - 2  # for layer and kind
     if layer + kind > room:
@@ -242,29 +271,39 @@ def _headings(record: Record) -> tuple[str, ...]:
 
 def _lines(record: Record) -> list[dict[str, str]]:
     """The cells of each row by their headings, of what no row has, and of the total."""
-    lines = [_cells(row, record.batch) for row in record.rows]
+    # Where there are maps, what is not known is marked.
+    unknown = "?" if any(len(shape) > 2 for row in record.rows for shape in row.inputs) else ""
+    lines = [_cells(row, record.batch, unknown) for row in record.rows]
+    lost = "(ran, but its input could not be followed: {})".format
+    lines += [{"layer": lost(name)} for name in record.lost]
     left = record.parameters - sum(row.parameters for row in record.rows)
     if left > 0:
         lines.append({"layer": "(in no row)", "parameters": f"{left:,}"})
     return [*lines, {"layer": "total", **_counts(record)}]
 
 
-def _cells(row: Row, batch: int) -> dict[str, str]:
+def _cells(row: Row, batch: int, unknown: str) -> dict[str, str]:
     cells = {"layer": row.name, "kind": row.kind, "output": shape_text(row.output, batch)}
     if row.window:
         kernel, stride, padding, dilation = row.window
         kernel = times(kernel) + (f" g{row.groups}" if row.groups > 1 else "")
         kernel += f" d{short(dilation)}" if set(dilation) != {1} else ""
         cells |= {"kernel": kernel, "stride": short(stride), "pad": short(padding)}
-    if row.receptive_field:
-        cells["sees"] = short(row.receptive_field)
+    cells["sees"] = short(row.receptive_field) if row.receptive_field else unknown
     # Rounded down, so that 100% means every tap.
     live = f"{int(row.live * 1000 + 1e-6) / 10:.3g}%"
     return {**cells, **_counts(row), "live": live}
 
 
 def _counts(of: Row | Record) -> dict[str, str]:
-    return {"parameters": f"{of.parameters:,}", "MACs": f"{of.macs:,}", "bytes": f"{of.memory:,}"}
+    return {"parameters": f"{of.parameters:,}", "MACs": macs_text(of), "bytes": f"{of.memory:,}"}
+
+
+def macs_text(of: Row | Record) -> str:
+    """Work that is not counted is not shown as 0."""
+    if not of.at_least:
+        return f"{of.macs:,}"
+    return f"at least {of.macs:,}" if of.macs else "not counted"
 
 
 def shape_text(shape: tuple[int, ...], batch: int) -> str:
