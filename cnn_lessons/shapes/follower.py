@@ -34,11 +34,13 @@ class Follower(TorchDispatchMode):
     """Knows what the units of each tensor see, and counts what the operations cost.
 
     `macs`, `counted` (whether that is all of them), `slides` and `written` (the tensors whose
-    numbers were changed) are those since the last `start()`.
+    numbers were changed) are those since the last `start()`. After each operation `then` is called
+    with its name, its arguments and its output.
     """
 
-    def __init__(self, inputs: Sequence[Tensor]):
+    def __init__(self, inputs: Sequence[Tensor], then: Callable[[str, object, object], None]):
         super().__init__()
+        self.then = then
         # Weak: the pass keeps no more alive than it would without us. Views are not in it: what
         # they see follows from the tensor whose memory they share.
         self.seen = WeakTensorKeyDictionary()
@@ -67,7 +69,10 @@ class Follower(TorchDispatchMode):
         return None if None in viewed else viewed
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        operation, kwargs = _operation(function), kwargs or {}
+        with torch._C.DisableTorchFunction():  # what is done here is no step of the network
+            return self.call(_operation(function), function, args, kwargs or {})
+
+    def call(self, operation, function, args, kwargs):
         if operation.is_composite:
             with self:
                 return function.decompose(*args, **kwargs)
@@ -79,6 +84,7 @@ class Follower(TorchDispatchMode):
             self.counted &= operation.is_counted
             results = [tensor for _, tensor in _tensors_by_role({"": output})]
             self.follow(operation, settings, tensors, results)
+            self.then(operation.name.strip("_"), (args, kwargs), output)
         return output
 
     def follow(self, operation, settings, tensors, results) -> None:
@@ -92,11 +98,15 @@ class Follower(TorchDispatchMode):
         read = [(role, tensor, self.sights_of(tensor)) for role, tensor in tensors
                 if role not in operation.forgets]  # fmt: skip
         read = [each for each in read if each[2] != ()]
-        sights = _sights_after(operation.rule, call, read) if read else ()
-        for target in targets:
-            self.write(target, sights)
-        for result in results if read and not targets and not operation.is_view else ():
-            self.seen[result] = sights if result.shape == made[0].shape else None
+        if targets:
+            sights = _sights_after(operation.rule, call, read)
+            for target in targets:
+                self.write(target, sights)
+        elif read:
+            for result in results:
+                alike = result.shape == made[0].shape or operation.rule is views
+                sights = _sights_after(operation.rule, call._replace(output=result), read)
+                self.seen[result] = sights if alike else None
 
     def write(self, target: Tensor, sights: Sights) -> None:
         """The tensor whose memory was written sees it, and with it all its views."""
@@ -178,7 +188,7 @@ def _sights_after(rule, call: Call, read: list[tuple[str, Tensor, Sights]]) -> S
     if any(sights is None for _, _, sights in read):
         return None
     axes = []
-    for k in range(len(read[0][2])):
+    for k in range(len(read[0][2]) if read else 0):
         sights = [rule(call, role, tensor, each[k]) for role, tensor, each in read]
         if None in sights or (call.name == "cat" and not _fit(sights, call.settings.get("dim", 0))):
             return None
@@ -309,13 +319,14 @@ FORGETS = re.compile(r".*_like|new_.*|(copy|fill|zero|uniform|normal|bernoulli|e
 # Operations without a rule that move or compare numbers: no products to count.
 FREE = re.compile(
     r"pad|upsample|index|gather|scatter|sort|topk|cum|pool|embedding|shuffle|col|roll|flip|repeat|"
-    r"fill|nonzero|unique|bucket|search|tri[ul]|rand|mask|take|put|diag|scalar|one_hot|eq|resize|"
-    r"strided|stack|glu"
+    r"fill|nonzero|unique|bucket|search|(?<!_)tri[ul]|rand|mask|take|put|diag|scalar|one_hot|equal|"
+    r"resize|strided|stack|split|glu|weight_norm"
 )
 # MACs of operations that torch's own list of formulas lacks, from their arguments.
 MACS: dict[str, Callable[..., int]] = {
     "mv": lambda matrix, vector: matrix.numel(),
     "dot": lambda vector, other: vector.numel(),
+    "vdot": lambda vector, other: vector.numel(),
     "mkldnn_rnn_layer": lambda steps, weight, recurrent, *rest: (
         prod(steps.shape[:-1]) * (weight.numel() + recurrent.numel())
     ),
@@ -336,7 +347,7 @@ class _Operation:
         room, _, self.name = schema.name.partition("::")
         self.arguments = [argument.name for argument in schema.arguments]
         self.writes = {a.name for a in schema.arguments if a.alias_info and a.alias_info.is_write}
-        self.is_view = any(r.alias_info and not r.alias_info.is_write for r in schema.returns)
+        is_view = any(r.alias_info and not r.alias_info.is_write for r in schema.returns)
         forgets = bool(FORGETS.fullmatch(self.name))
         self.forgets = {"self", "out"} if forgets else {"out"}
         self.rule = RULES.get(self.name.removesuffix("_") if self.writes else self.name)
@@ -344,10 +355,12 @@ class _Operation:
             self.rule = element_by_element
         elif torch.Tag.reduction in tags:
             self.rule = reduces
+        elif is_view:
+            self.rule = views
         self.formula = flop_registry.get(function.overloadpacket)
         known = self.rule or self.formula or self.name in MACS
-        self.is_composite = not known and function._can_decompose()
-        free = known or self.is_view or forgets or FREE.search(self.name)
+        self.is_composite = (is_view or not known) and function._can_decompose()
+        free = known or forgets or FREE.search(self.name)
         self.is_counted = room in ("aten", "prim") and bool(free)
         self.rule = self.rule or ignores_places
 

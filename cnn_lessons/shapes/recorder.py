@@ -144,7 +144,7 @@ class _Recorder(TorchFunctionMode):
     def __init__(self, model: nn.Module, arguments: list[Tensor], keep: bool):
         super().__init__()
         self.model, self.arguments, self.keep = model, arguments, keep
-        self.follower = Follower(arguments)
+        self.follower = Follower(arguments, self.on_operation)
         self.batch = len(arguments[0]) if arguments[0].dim() else 1
         self.rows: list[Row] = []
         self.outputs: list[Tensor] = []
@@ -168,7 +168,7 @@ class _Recorder(TorchFunctionMode):
 
     def run(self, forward: Callable) -> None:
         for name, module in self.model.named_modules():
-            # What is scripted takes no hooks; its operations are seen one by one.
+            # What is scripted takes no hooks.
             if ".parametrizations." in f".{name}." or isinstance(module, torch.jit.ScriptModule):
                 continue
             self.hooks += [
@@ -209,10 +209,11 @@ class _Recorder(TorchFunctionMode):
     def leave(self, module: nn.Module, args: tuple, kwargs: dict, output: object) -> object:
         _, name, inputs = self.running[-1]
         if _is_leaf(module) and not any(_is_leaf(outer) for outer, *_ in self.running[:-1]):
-            output = self.as_its_own(inputs, output)
-            if not self.add(name, module, inputs, output):
-                self.lost.append(name)
-        self.running.pop()  # not before: what we do in between is no step of the network
+            with torch._C.DisableTorchFunction():  # what we do here is no step of the network
+                output = self.as_its_own(inputs, output)
+                if not self.add(name, module, inputs, output):
+                    self.lost.append(name)
+        self.running.pop()
         return output
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
@@ -225,19 +226,24 @@ class _Recorder(TorchFunctionMode):
         self.function = name, inputs
         self.follower.start()
         output = function(*args, **kwargs)
+        if not (name.endswith("_like") or name.startswith("new_")):  # which ask only for a shape
+            output = self.as_its_own(inputs, output)
+            self.add("", name, inputs, output)
         self.function = None
-        if name.endswith("_like") or name.startswith("new_"):
-            return output  # it asked for no more than a shape
-        output = self.as_its_own(inputs, output)
-        self.add("", name, inputs, output)
         return output
+
+    def on_operation(self, name: str, inputs: object, output: object) -> None:
+        """One that no function has called is scripted, a step of its own."""
+        if not self.function and not self.in_leaf():
+            self.add("", name, inputs, output)
+            self.follower.start()
 
     def check_batch(self, name: str, tensors: list[Tensor]) -> None:
         axes = re.search("([123])d", name)
         if axes and tensors[0].dim() == self.arguments[0].dim() == int(axes[1]) + 1:
             raise _Refused(
-                f"inputs must have the batch axis first; {name} got {list(tensors[0].shape)}, "
-                "a single picture: give images[None]"
+                "model cannot be recorded, because its input has no batch axis: "
+                f"{name} got {list(tensors[0].shape)}; give images[None]"
             )
 
     def row_of(self, tensor: Tensor) -> int | None:
@@ -291,7 +297,7 @@ class _Recorder(TorchFunctionMode):
                 tuple(result.shape),
                 parameters=0 if k else sum(p.numel() for p in news),
                 macs=0 if k else done.macs // self.batch,
-                at_least=not done.counted,
+                at_least=not (k or done.counted),
                 sources=tuple(number for number, _ in sources),
                 field=self.field_of(result),
                 live=live,
@@ -354,7 +360,6 @@ def _function_name(function: Callable) -> str:
     name = getattr(function, "__name__", str(function))
     if name == "__get__":  # a property, such as images.T
         name = function.__self__.__name__
-    name = name.partition(".")[0]  # an operation in scripted code, such as relu.default
     return {"__iadd__": "add", "__radd__": "add"}.get(name, name.strip("_"))
 
 

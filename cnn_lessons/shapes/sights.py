@@ -66,23 +66,30 @@ def together(sights: Sequence[Sight], shape: Sequence[int]) -> Sight:
         first, last, nowhere, side = result.over(range(len(shape)), shape)
         first, last = max(0, first), min(side - 1, last)
         for sight in sights:
-            if sight.steps == nowhere and sight.first <= first <= last <= sight.last:
+            if not any(sight.steps) and sight.first <= first <= last <= sight.last:
                 return Sight(first, last, nowhere, side)
     return result
 
 
 def fields_of(sights: Sequence[Sight] | None, shape: Sequence[int]) -> tuple[Field, ...] | None:
-    """Of maps, whose last axes are those of the picture; of all units of a vector together."""
+    """Of maps, whose last axes are those of the picture, with all channels of a place together.
+
+    Of a vector all units together. None where that is not known.
+    """
     fields = []
     for axis, sight in enumerate(sights or ()):
+        step, others, units = 0, list(sight.steps), 0
         if len(shape) <= 2:
-            sight = sight.over(range(1, len(shape)), shape)
-        place, steps = len(shape) - len(sights) + axis, list(sight.steps)
-        step = steps.pop(place) if 2 <= place < len(steps) else 0
-        if not isinstance(step, int) or any(other != 0 for other in steps):
+            sight, others = sight.over(range(1, len(shape)), shape), others[:1]
+        elif len(shape) >= len(sights) + 2:
+            place = len(shape) - len(sights) + axis
+            step, units = others.pop(place), shape[place]
+        # Channels that were put side by side may have lost what each of them sees.
+        channels = {0, None} if step or units == 1 else {0}
+        if not isinstance(step, int) or {*others[:1]} - {0} or {*others[1:]} - channels:
             return None
         first, last = sight.first, sight.last
-        if step == 0 and len(shape) > 2 and shape[place] > 1:  # the same for every unit of the map
+        if step == 0 and units != 1 and len(shape) > 2:  # the same for all units of a map
             first, last = max(0, first), min(sight.side - 1, last)
         fields.append(Field(first, last, step))
     return tuple(fields) or None
