@@ -25,6 +25,7 @@ from cnn_lessons.models import (
     ResNetCIFAR,
 )
 from cnn_lessons.see import colours, plots
+from cnn_lessons.see.panels import CLOSED
 from cnn_lessons.see.stepper import Stepper, branch_lines, film_strip, step, step_html, table_lines
 from cnn_lessons.shapes import Record, ShapeError, record
 from cnn_lessons.shapes.fields import Field, Window
@@ -286,6 +287,12 @@ def test_a_display_gives_the_panel_and_then_the_strip(panel, monkeypatch):
         monkeypatch.setattr(place, lambda bundle, **_: shown.append(set(bundle)))
     panel._ipython_display_()
     assert "text/html" in shown[0] and "image/png" in shown[1] and "text/markdown" in shown[2]
+
+
+def test_a_closed_stepper_says_so_when_it_is_shown_again(panel, capsys):
+    panel.close()
+    panel._ipython_display_()
+    assert capsys.readouterr().out == CLOSED + "\n"
 
 
 def test_grey_pictures_one_picture_and_heads_work():

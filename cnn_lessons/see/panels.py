@@ -156,7 +156,7 @@ def _make_room() -> tuple[str, str]:
     that two equal cells have both.
     """
     kernel = getattr(get_ipython(), "kernel", None)
-    request = kernel.get_parent() if kernel else {}
+    request = getattr(kernel, "get_parent", dict)()
     name = request.get("metadata", {}).get("cellId", "")
     cell = name or request.get("content", {}).get("code", "")
     run = request.get("header", {}).get("msg_id", "")
