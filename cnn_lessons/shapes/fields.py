@@ -1,7 +1,7 @@
 """Windows that slide, what a unit sees of the input, and which taps of a kernel are alive."""
 
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Field(NamedTuple):
@@ -43,11 +43,11 @@ class Window(NamedTuple):
     dilation: tuple[int, int]
 
 
-def window_of(step: object) -> Window | None:
+def window_of(step: Any) -> Window | None:
     """The sliding window of a layer: anything with a kernel_size, our own layers included."""
     padding, dilation = getattr(step, "padding", 0), getattr(step, "dilation", 1)
     if _pads(step):  # a window of one pixel on a larger map; `padding` begins with left, right, top
-        left, _, top, _ = padding
+        left, _, top, _ = step.padding
         return Window((1, 1), (1, 1), (top, left), (1, 1))
     kernel = getattr(step, "kernel_size", None)
     if kernel is None or getattr(step, "transposed", False):
@@ -60,13 +60,14 @@ def window_of(step: object) -> Window | None:
     return Window(_pair(kernel), _pair(stride), _pair(padding), _pair(dilation))
 
 
-def _pads(step: object) -> bool:
+def _pads(step: Any) -> bool:
     name = getattr(step, "name", type(step).__name__)
     return (name == "pad" or name.endswith("Pad2d")) and len(step.padding) == 4
 
 
 def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (tuple(value) * 2)[:2]
+    first, second, *_ = (value, value) if isinstance(value, int) else tuple(value) * 2
+    return first, second
 
 
 def field_after(
@@ -77,23 +78,26 @@ def field_after(
 ) -> tuple[Field, Field] | None:
     """What a unit of the output sees: the union over all sources, widened by the window."""
     sources = [s for s, shape in zip(sources, inputs) if is_map(shape) or len(output) == 2]
-    if not sources or None in sources:
+    known = [source for source in sources if source is not None]
+    if not known or len(known) < len(sources):
         return None
     seen = []
     for axis in (0, 1):
-        fields = [source[axis] for source in sources]
+        fields = [source[axis] for source in known]
         # A globally pooled map that is spread over a larger one has the longer stride.
         stride = min(f.stride for f in fields)
         seen.append(Field(min(f.first for f in fields), max(f.last for f in fields), stride))
     if window:
-        return tuple(seen[a].through(*(setting[a] for setting in window)) for a in (0, 1))
+        down, across = (seen[a].through(*(setting[a] for setting in window)) for a in (0, 1))
+        return down, across
     if len(output) == 3:  # a sequence of vectors has no height and width any more
         return None
     before = max((shape[-2:] for shape in inputs if is_map(shape)), default=(1, 1))
     after = output[-2:] if is_map(output) else (1, 1)
     if any(1 < b < a for b, a in zip(before, after)):  # enlarged, in a way that is not known
         return None
-    return tuple(_resized(*each) for each in zip(seen, before, after))
+    down, across = (_resized(*each) for each in zip(seen, before, after))
+    return down, across
 
 
 def is_map(shape: tuple[int, ...]) -> bool:

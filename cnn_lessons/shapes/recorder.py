@@ -6,7 +6,7 @@ Every shape, count and receptive field in the lessons comes from here. Nothing i
 so nothing can be out of date.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -80,15 +80,17 @@ def _as_tensors(model: nn.Module, inputs: Inputs) -> tuple[Tensor, ...]:
     if isinstance(inputs, Tensor):
         return (inputs,)
     given = tuple(inputs) if isinstance(inputs, (tuple, list)) else ()
-    if given and all(isinstance(item, Tensor) for item in given):
-        return given
-    if len(given) != 3 or not all(isinstance(n, int) and n > 0 for n in given):
+    tensors = tuple(item for item in given if isinstance(item, Tensor))
+    if tensors and len(tensors) == len(given):
+        return tensors
+    sizes = [n for n in given if isinstance(n, int) and n > 0]
+    if not len(given) == len(sizes) == 3:
         raise ValueError(
             "inputs must be a tensor, several tensors, or three positive whole numbers (channels, "
             f"height, width); got {inputs!r}"
         )
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    return (torch.zeros(2, *given, dtype=like.dtype, device=like.device),)
+    return (torch.zeros(2, *sizes, dtype=like.dtype, device=like.device),)
 
 
 class _Recorder(TorchFunctionMode):
@@ -148,7 +150,8 @@ class _Recorder(TorchFunctionMode):
             return None
         # What is given on unchanged, as by dropout in evaluation, gets an object of its own, so
         # that a shortcut around this layer is not taken for a way through it.
-        if any(output is tensor for tensor in inputs) and not _is_in_place(module):
+        same = any(output is tensor for tensor in inputs)
+        if same and isinstance(output, Tensor) and not _is_in_place(module):
             output = output.view_as(output)
         flops = self.flops.get_total_flops() - self.flops_at_entry
         parameters = [p for p in module.parameters() if self.is_new(p)]
@@ -188,7 +191,10 @@ class _Recorder(TorchFunctionMode):
         tensors = [t for t in _tensors(inputs) if not isinstance(t, nn.Parameter)]
         return " and ".join(shape_text(tuple(t.shape), self.batch) for t in tensors)
 
-    def add(self, name, step, inputs, output, flops, parameters, known=None) -> None:
+    def add(
+        self, name: str, step: object, inputs: object, output: object, flops: int,
+        parameters: Sequence[Tensor], known: Sequence[tuple[int, Tensor]] = (),
+    ) -> None:  # fmt: skip
         """Append a row for each tensor that this step made out of the network's input."""
         known = known or self.sources_of(inputs)
         if not known:
@@ -271,7 +277,7 @@ ARGUMENTS = {
 def _function_name(function: Callable) -> str:
     name = getattr(function, "__name__", str(function))
     if name == "__get__":  # a property, such as images.T
-        name = function.__self__.__name__
+        name = getattr(getattr(function, "__self__", None), "__name__", name)
     return {"__iadd__": "add", "__radd__": "add"}.get(name, name.strip("_"))
 
 

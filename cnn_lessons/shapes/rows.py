@@ -202,7 +202,8 @@ NARROW, WIDTH = {"stride": "s", "pad": "p"}, 100  # as text, where the bytes are
 
 def layer_table(record: Record) -> Table:
     """A line a step, and the totals; a block that was folded opens to the table of its steps."""
-    headings, lines = _headings(record), []
+    headings = _headings(record)
+    lines: list[tuple[str, ...] | Table] = []
     for row, line in zip_longest(record.rows, _lines(record)):
         lines.append(tuple(line.get(heading, "") for heading in headings))
         if row and row.inside:
@@ -223,7 +224,7 @@ def text_table(record: Record) -> str:
         lines = _under_their_blocks(record, lines)
         layer = max(width(line["layer"]) for line in lines if len(line) > 1)
         kind = max(8, min(kind, room - layer))
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for line in lines:
         if len(line) == 1:
             rows.append((_cut(line["layer"], WIDTH),))
@@ -253,9 +254,9 @@ def _cells(row: Row, batch: int) -> dict[str, str]:
     cells = {"layer": row.name, "kind": row.kind, "output": shape_text(row.output, batch)}
     if row.window:
         kernel, stride, padding, dilation = row.window
-        kernel = times(kernel) + (f" g{row.groups}" if row.groups > 1 else "")
-        kernel += f" d{short(dilation)}" if set(dilation) != {1} else ""
-        cells |= {"kernel": kernel, "stride": short(stride), "pad": short(padding)}
+        taps = times(kernel) + (f" g{row.groups}" if row.groups > 1 else "")
+        taps += f" d{short(dilation)}" if set(dilation) != {1} else ""
+        cells |= {"kernel": taps, "stride": short(stride), "pad": short(padding)}
     if row.receptive_field:
         cells["sees"] = short(row.receptive_field)
     # Rounded down, so that 100% means every tap.
