@@ -54,7 +54,7 @@ class Table:
                 raise ValueError(f"a line must have 1 or {len(self.heading)} cells; got {line}")
 
     @classmethod
-    def of(cls, rows: Iterable[Mapping[str, object]], **settings) -> "Table":
+    def of(cls, rows: Iterable[Mapping[str, object]], *, foot: int = 0, title: str = "") -> "Table":
         """From rows of named values; what is None, or missing in a row, is left empty.
 
         Numbers get their thousands and two decimals: give a year as a str.
@@ -62,7 +62,7 @@ class Table:
         rows = list(rows)
         names = tuple(dict.fromkeys(name for row in rows for name in row)) or ("nothing yet",)
         lines = tuple(tuple(_cell(row.get(name)) for name in names) for row in rows)
-        return cls(names, lines, **settings)
+        return cls(names, lines, foot, title)
 
     def __repr__(self) -> str:
         grid = [[cell.split("\n") for cell in line] for line in self._grid(printable)]
@@ -127,7 +127,8 @@ def _cell(value: object) -> str:
         return "" if value is None else str(value)
     if isinstance(value, Integral):
         return f"{value:,}"
-    return f"{value:,.2f}" if abs(value) >= 0.01 or value == 0 else f"{value:.2g}"
+    number = float(value)
+    return f"{number:,.2f}" if abs(number) >= 0.01 or number == 0 else f"{number:.2g}"
 
 
 def _padded(text: str, size: int, left: bool) -> str:

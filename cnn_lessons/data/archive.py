@@ -105,7 +105,7 @@ def _is_whole(folder: Path) -> bool:
     return all(os.path.isfile(folder / name) for name in MEMBERS)
 
 
-def _announced(dataset: Dataset, announce, source: str | None = None) -> Dataset:
+def _announced(dataset: Dataset, announce: Callable, source: str | None = None) -> Dataset:
     dataset = replace(dataset, source=source or dataset.source)
     parts = ("train", "validation", "test")
     counts = ", ".join(f"{len(getattr(dataset, part)):,} {part}" for part in parts)
@@ -240,7 +240,7 @@ def _silent(mirrors: tuple[str, ...], seconds: float = 8) -> dict[str, str]:
 
     Without a network this ends in seconds; the mirrors in turn could take minutes.
     """
-    answers = queue.SimpleQueue()
+    answers: queue.SimpleQueue[tuple[str, str | None]] = queue.SimpleQueue()
 
     def ask(address: str) -> None:
         try:
@@ -262,7 +262,7 @@ def _silent(mirrors: tuple[str, ...], seconds: float = 8) -> dict[str, str]:
 
 
 def _in_short(error: requests.RequestException) -> str:
-    if isinstance(error, requests.HTTPError):
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"answered {error.response.status_code} {error.response.reason}"
     for kind, reason in (
         (requests.TooManyRedirects, "redirects without end"),
@@ -284,10 +284,11 @@ def _unpack(archive: Path, folder: Path) -> None:
             found = set()
             for member in tar:
                 parent, _, name = member.name.partition("/")
-                if parent == FOLDER and name in MEMBERS and member.isreg():
+                wanted = parent == FOLDER and name in MEMBERS and member.isreg()
+                if wanted and (content := tar.extractfile(member)):
                     if member.size > MAX_BYTES:
                         raise DataError(f"{archive}: {name} is too large for a batch file")
-                    write_whole(folder / name, tar.extractfile(member).read())
+                    write_whole(folder / name, content.read())
                     found.add(name)
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise DataError(f"{archive}: damaged ({error}); delete it, then try again") from error
@@ -319,8 +320,8 @@ def read_folder(folder: str | Path) -> Dataset:
             if isinstance(error, FileNotFoundError):
                 problem = "the file is missing"
             raise DataError(f"{path}: {problem}; put a whole {FOLDER} there") from error
-    *train, test = splits
-    images, labels = ([getattr(part, kind) for part in train] for kind in ("images", "labels"))
+    *parts, test = splits
+    images, labels = ([getattr(part, kind) for part in parts] for kind in ("images", "labels"))
     name = "CIFAR-10" if original else "CIFAR-10 (unverified copy)"
     train = Split(torch.cat(images), torch.cat(labels))
     return with_validation(name, train, test, CLASS_NAMES, str(folder))
@@ -354,7 +355,10 @@ def _values(raw: bytes) -> list:
     """
     if raw[:2] != b"\x80\x02":
         raise ValueError(f"it begins with {raw[:8]!r}, not as Python 2 wrote it")
-    values, noted, last, at = [], {}, None, 2
+    values: list[bytes | int | None] = []
+    noted: dict[int, bytes | int | None] = {}
+    last: bytes | int | None = None
+    at = 2
     for _ in range(MAX_STEPS):
         code = raw[at] if at < len(raw) else 0
         size = SIZES.get(code, 0)
@@ -414,8 +418,9 @@ def _to_split(values: list) -> Split:
         raise ValueError(f"needs 10 pictures or more, each with a label; got {got}")
     if min(labels) < 0 or max(labels) > 9:
         raise ValueError(f"labels must be from 0 to 9; got {min(labels)} to {max(labels)}")
-    order = "F" if state[at - 1] else "C"  # what stands before the pixels: by columns or by rows
-    pixels = np.frombuffer(state[at], np.uint8).reshape((rows, columns), order=order)
+    pixels = np.frombuffer(state[at], np.uint8)
+    # By columns or by rows, as what stands before them says.
+    pixels = pixels.reshape((rows, columns), order="F" if state[at - 1] else "C")
     return Split(torch.from_numpy(pixels.reshape(-1, 3, 32, 32).copy()), torch.tensor(labels))
 
 

@@ -49,8 +49,8 @@ class Dataset:
     validation: Split
     test: Split
     class_names: tuple[str, ...]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     source: str
 
     def batches(
@@ -112,7 +112,9 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, 
     return tuple(mean), tuple(std)
 
 
-def with_validation(name, train, test, class_names, source) -> Dataset:
+def with_validation(
+    name: str, train: Split, test: Split, class_names: tuple[str, ...], source: str
+) -> Dataset:
     """Takes every tenth training picture out for validation, and measures mean and std."""
     held_out = torch.arange(len(train)) % 10 == 9
     validation = Split(train.images[held_out], train.labels[held_out])

@@ -5,18 +5,21 @@ One file in the safetensors format: tensors, and in its header a JSON record. It
 
 import hashlib
 import json
+from collections.abc import Sized
 from dataclasses import asdict
 from pathlib import Path
 from textwrap import shorten
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from cnn_lessons.files import write_whole
 from cnn_lessons.training.history import Epoch, History
+from cnn_lessons.training.recipes import Recipe
 from cnn_lessons.training.state import rng_states, set_rng_states
 
 OURS = b'{"__metadata__":{"record":"'  # what `write` begins with, after the 8 bytes of a length
@@ -70,7 +73,7 @@ def _sha256(tensors: dict[str, Tensor], record: dict) -> str:
     digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode() if record else b"")
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -81,11 +84,15 @@ class Checkpoint:
     is written or read.
     """
 
-    def __init__(self, path: str | Path | None, model, optimizer, train, validation, recipe, loss):
+    def __init__(
+        self, path: str | Path | None, model: nn.Module, optimizer: torch.optim.Optimizer,
+        train: Sized, validation: Sized, recipe: Recipe, loss: object,
+    ):  # fmt: skip
         self.path = None if path is None else Path(path).expanduser()
-        self.model, self.optimizer, self.batches = model, optimizer, (train, validation)
+        self.model, self.optimizer = model, optimizer
+        self.batches: tuple[Any, Any] = train, validation  # some have an `epoch`, others have not
         self.saved = -1  # so many epochs are in the file; -1: there is none yet
-        self.about = {
+        self.about: dict[str, object] = {
             "network": type(model).__name__,
             "layers": " ".join(type(layer).__name__ for layer in model.modules()),
             "loss": getattr(loss, "__name__", type(loss).__name__),
@@ -137,7 +144,7 @@ class Checkpoint:
             self._compare(record["about"])
             done = record["done"]
             history = History(**done["history"])
-            history.epochs = [Epoch(**epoch) for epoch in history.epochs]
+            history.epochs = [Epoch(**epoch) for epoch in done["history"]["epochs"]]
             self._restore(tensors, done["passes"])
         except (LookupError, TypeError, AttributeError, RuntimeError) as error:
             raise CheckpointError(f"{self.path} is damaged ({error!r}); {AGAIN}") from error
@@ -160,7 +167,7 @@ class Checkpoint:
                 )
 
     def _restore(self, tensors: dict[str, Tensor], passes: list[int | None]) -> None:
-        parts = {"model": {}, "optimizer": {}, "random": {}}
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "random": {}}
         for name, tensor in tensors.items():
             part, _, name = name.partition(".")
             parts[part][name] = tensor

@@ -5,9 +5,10 @@ history = fit(model, dataset.batches("train", augment=True), dataset.batches("va
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from math import isfinite
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,12 @@ from cnn_lessons.training.precision import Loss, cross_entropy, faster_precision
 from cnn_lessons.training.recipes import Recipe
 from cnn_lessons.training.state import kept
 
-Batches = Iterable[tuple[Tensor, Tensor]]  # images (N, C, H, W) and labels (N,), and it has a len()
+
+class Batches(Protocol):
+    """What `fit` reads: images (N, C, H, W) and labels (N,), and how many batches there are."""
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]: ...
+    def __len__(self) -> int: ...
 
 
 def fit(
@@ -55,12 +61,8 @@ def fit(
     """
     with kept(), kept():
         model.to(memory_format=torch.channels_last)
-        history, loss, optimizer = (
-            History(),
-            loss or cross_entropy,
-            (optimizer or sgd)(model, recipe),
-        )
-        file = Checkpoint(checkpoint, model, optimizer, train, validation, recipe, loss)
+        history, loss, descent = History(), loss or cross_entropy, (optimizer or sgd)(model, recipe)
+        file = Checkpoint(checkpoint, model, descent, train, validation, recipe, loss)
         try:
             history = file.load() or history
             history.precision = history.precision or _precision(model, validation, recipe, loss)
@@ -68,7 +70,7 @@ def fit(
             with _bar(train, recipe, history, progress) as bar:
                 for number in range(len(history.epochs) + 1, recipe.epochs + 1):
                     start = time.perf_counter()
-                    seen = _train_epoch(model, train, optimizer, recipe, loss, history, bar)
+                    seen = _train_epoch(model, train, descent, recipe, loss, history, bar)
                     seconds = time.perf_counter() - start
                     if not isfinite(seen.loss):
                         history.stopped = _not_finite(number, seen.loss, recipe)
@@ -96,12 +98,17 @@ def fit(
     return history
 
 
-def _train_epoch(model, train, optimizer, recipe, loss, history, bar) -> Result:
+def _train_epoch(
+    model: nn.Module, train: Batches, optimizer: torch.optim.Optimizer,
+    recipe: Recipe, loss: Loss, history: History, bar: tqdm,
+) -> Result:  # fmt: skip
     """One pass. Loss and correct pictures are summed on the device and read once, at the end:
     asking for a number after each batch would make a GPU wait each time."""
     model.train()
     steps = recipe.epochs * len(train)
-    loss_sum, correct, images_seen = 0.0, 0, 0
+    loss_sum: float | Tensor = 0.0
+    correct: int | Tensor = 0
+    images_seen = 0
     for images, labels in train:
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate(history.batches / steps)
@@ -121,7 +128,7 @@ def _train_epoch(model, train, optimizer, recipe, loss, history, bar) -> Result:
 
 def sgd(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """SGD with Nesterov momentum, in one fused pass over all weights where the device has it."""
-    options = {
+    options: dict[str, Any] = {
         "lr": recipe.learning_rate,
         "momentum": recipe.momentum,
         "weight_decay": recipe.weight_decay,

@@ -48,7 +48,8 @@ def faster_precision(
     that only imitates it: a step of VGG-16 can take a minute there, so 2, 8 and 32 pictures go
     first, and twice the time of float32 is enough to stop at.
     """
-    trial, times = deepcopy(model).train(), {"float32": [], "bfloat16": []}
+    trial = deepcopy(model).train()
+    times: dict[str, list[float]] = {"float32": [], "bfloat16": []}
 
     def step(precision: str, number: int) -> float:
         start = time.perf_counter()

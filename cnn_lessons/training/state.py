@@ -24,7 +24,7 @@ class kept:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         for layer, mode in self.modes:
             layer.training = mode
         torch.set_grad_enabled(self.gradients)
