@@ -126,7 +126,7 @@ def stopped_by_signals() -> Iterator[list[int]]:
         for every in before:
             signal.signal(every, signal.SIG_DFL)
         if number == getattr(signal, "SIGHUP", None):  # there is nobody to read
-            sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+            sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
         raise KeyboardInterrupt
 
     if threading.current_thread() is threading.main_thread():

@@ -82,13 +82,13 @@ def in_a_process(path: Path | None, at: int | None = None) -> str:
     child = os.fork()
     if not child:
         try:
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
             os.write(writing, training(path, at).encode())
         finally:
             os._exit(0)
     os.close(writing)
     os.waitpid(child, 0)
-    with open(reading) as file:
+    with os.fdopen(reading) as file:
         return file.read() or "killed"
 
 

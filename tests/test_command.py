@@ -212,7 +212,7 @@ def test_a_loss_that_is_not_finite_exits_with_1(capsys):
 
 
 def test_letters_that_the_terminal_has_not_are_no_error(tmp_path, monkeypatch):
-    with open(tmp_path / "out", "w", encoding="ascii") as out:
+    with (tmp_path / "out").open("w", encoding="ascii") as out:
         monkeypatch.setattr(sys, "stdout", out)
         assert run("lenet5", "--save", tmp_path / "权重 é") == 0
     assert r"\u6743\u91cd \xe9" in (tmp_path / "out").read_text(encoding="ascii")

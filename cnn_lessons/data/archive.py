@@ -207,7 +207,8 @@ def _append(part: Path, address: str, start: int, progress: bool) -> None:
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with requests.get(address, headers=headers, stream=True, timeout=(CONNECT, SILENCE)) as answer:
         if answer.status_code == 416 and start:  # it has no such range: from the beginning then
-            return _append(part, address, 0, progress)
+            _append(part, address, 0, progress)
+            return
         answer.raise_for_status()
         start = start if answer.status_code == 206 else 0
         size = answer.headers.get("Content-Length", str(ARCHIVE_SIZE - start))
@@ -218,7 +219,7 @@ def _append(part: Path, address: str, start: int, progress: bool) -> None:
         # write the same bytes at the same places.
         shown = {"desc": "CIFAR-10", "unit": "B", "unit_scale": True, "total": ARCHIVE_SIZE}
         bar = tqdm(**shown, initial=start, disable=not progress)
-        with open(part, "r+b") as file, bar:
+        with part.open("r+b") as file, bar:
             file.seek(start)
             how = "then it ended"
             try:
@@ -330,7 +331,7 @@ def read_folder(folder: str | Path) -> Dataset:
 def _content(path: Path) -> bytes:
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError("not a plain file")
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         raw = file.read(MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
         raise ValueError(f"larger than {MAX_BYTES:,} bytes")

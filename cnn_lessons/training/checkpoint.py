@@ -47,7 +47,7 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     try:
         if not Path(path).is_file():
             raise CheckpointError(f"{path} is not a file; name another one")
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             content = file.read(8 + len(OURS))
             if content[8:] != OURS:  # so nobody is told to delete it
                 kinds = [kind for sign, kind in FOREIGN.items() if content.startswith(sign)]
