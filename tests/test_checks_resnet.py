@@ -120,6 +120,20 @@ def of_torchvision(in_channels, channels, stride):
     return torchvision_resnet.Bottleneck(in_channels, channels, stride, side)
 
 
+def projecting_by_3x3(in_channels, channels, stride):
+    block = Block(in_channels, channels, stride)
+    if not isinstance(block.shortcut, nn.Identity):
+        conv = nn.Conv2d(in_channels, 4 * channels, 3, stride, padding=1, bias=False)
+        block.shortcut[0] = conv
+    return block
+
+
+class NormedLast(Block):
+    def forward(self, x):
+        residual = self.bn2(F.relu(self.conv2(self.bn1(F.relu(self.conv1(x))))))
+        return F.relu(self.bn3(self.conv3(residual)) + self.shortcut(x))
+
+
 # --- starts and repairs -------------------------------------------------------------------------
 
 
@@ -275,6 +289,8 @@ WRONG = [
      "first two"),
     (checks.check_bottleneck, partial(Block, relu_before=True), "not before it", "missing"),
     (checks.check_bottleneck, partial(Block, adds=False), "shortcut is not added", "ReLU"),
+    (checks.check_bottleneck, projecting_by_3x3, "The projection is 1×1", "stride"),
+    (checks.check_bottleneck, NormedLast, "Up to conv1 (Conv2d) they agree|bn1", "first two"),
     (checks.check_bottleneck, Block(64, 16, 1), "the class itself", "failed"),
     (checks.check_bottleneck, lambda a, b: Block(a, b, 1), "TypeError|(64, 16, 1)", "nn.Module"),
     (checks.check_bottleneck, lambda *sizes: 7, "must give an nn.Module; got 7", "failed"),

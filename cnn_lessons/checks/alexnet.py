@@ -38,9 +38,7 @@ def check_grouped_parameters(answer: int) -> str:
         153_600: "That is one GPU's half, without biases. There are two halves.",
         110_848: "The kernel of conv2 is 5×5.",
         6_656: "A kernel has 5·5 weights for each map that it reads, and it reads 48.",
-        307_200
-        * 27
-        * 27: "Those are the MACs: each weight is used at 27·27 places. Count it once.",
+        223_948_800: "Those are the MACs: each weight is used at 27·27 places. Count it once.",
     }
     return number(answer, outcomes)
 

@@ -6,7 +6,7 @@ from math import log
 import torch
 from torch import nn
 
-from cnn_lessons.checks.common import Unfinished, Wrong, check, number, shown
+from cnn_lessons.checks.common import Unfinished, Wrong, check, number, shown, value_of
 from cnn_lessons.checks.comparing import bent, dropouts, network, same_function
 from cnn_lessons.checks.trying import call
 from cnn_lessons.models.googlenet import ARTICLE_TABLE, TABLE_1, AuxiliaryHead
@@ -103,16 +103,15 @@ def check_smallest(answer: int) -> str:
         31: "31 → conv1 16 → pool1 8 → pool2 4 → pool3 2 → pool4 1. From 30 pool4 gets only 1×1.",
         224: "The heads want 224. Without them, as in evaluation, smaller ones pass too.",
         32: "32 passes. Try one less.",
-        33: "33 passes. Try smaller ones.",
         30: "30 fails: what reaches pool4 is 1×1, and pool4 is 3×3.",
         5: "That is the article's network for 32 pixels. Its pools have padding.",
         1: "One pixel fails: so early that pool2 has nothing to read.",
         0: "A picture has at least one pixel.",
-        64: "64 passes. Try smaller ones.",
         16: "16 fails: what reaches pool4 is 1×1, and pool4 is 3×3.",
     }
-    wrong = "Try sizes in a loop, from small to large: which is the first that does not fail?"
-    return number(answer, outcomes, wrong)
+    loop = "Try sizes in a loop, from small to large: which is the first that does not fail?"
+    passes = (value_of(answer) or 0) > 31
+    return number(answer, outcomes, f"{shown(answer)} {'passes' if passes else 'fails'}. {loop}")
 
 
 @check("Write my_head(in_channels, num_classes) and pass it to the check.")

@@ -141,6 +141,8 @@ def _wrong_layers(mine: nn.Module, projects: bool, channels: int, stride: int) -
         return "a convolution has a bias. The batch norm behind it shifts anyway: bias=False."
     if any(conv.kernel_size == (3, 3) and conv.padding == (0, 0) for conv in convs):
         return "the 3×3 needs padding=1, or its maps no longer fit the shortcut."
+    if [conv.kernel_size for conv in convs].count((3, 3)) > 1:
+        return "one convolution is 3×3, the middle one. The projection is 1×1."
     if all(conv.out_channels != 4 * channels for conv in convs):
         return "the last 1×1 makes 4 * channels maps, four times as many as the others."
     if len(convs) == 4 and not projects:

@@ -97,6 +97,7 @@ def check_cost(parameters: object, macs: object) -> str:
         320: "Each kernel also reaches through all 16 input channels.",
         288: "Each kernel also reaches through all 16 input channels, and has a bias.",
         145: "That is one kernel with its bias. There are 32.",
+        144 + 32: "That is one kernel with 32 biases. There are 32 kernels of 16·3·3 weights.",
         5120: "You counted a bias for each pair of channels. There is one per kernel.",
         4640 * 256: "Those are more like the MACs. Each weight is counted once.",
         4608 * 256: "Those are the MACs.",
@@ -109,6 +110,7 @@ def check_cost(parameters: object, macs: object) -> str:
         4640 * 256: "The biases are added, not multiplied: leave them out.",
         144 * 256: "That is one of the 32 kernels.",
         4608 * 14 * 14: "With padding 1 the map stays 16×16, so there are 256 places.",
+        4608 * 18 * 18: "The window stands at 16·16 places, also on the picture with its padding.",
         4608 * 32 * 32: "The maps are 16×16 here, not 32×32.",
         9 * 32 * 256: "Each kernel also reaches through all 16 input channels.",
         4608: "Each weight is used at every place of the map.",
@@ -189,6 +191,10 @@ CONV_SLIPS = {
         lambda x, w, b, s, p: _conv(x, w.transpose(2, 3), b, s, p),
     "Only the first channel is read. Add up the products of all channels.":
         lambda x, w, b, s, p: _conv(x[:1], w[:, :1], b, s, p),
+    "The bias is added for each channel. Add it once.":
+        lambda x, w, b, s, p: _conv(x, w, b * len(x), s, p),
+    "Only the last channel is left: add up the channels, do not overwrite them.":
+        lambda x, w, b, s, p: _conv(x[-1:], w[:, -1:], b, s, p),
     "All maps come from one kernel. Each kernel makes a map of its own.":
         lambda x, w, b, s, p: _conv(x, w[-1:].expand_as(w), b, s, p),
     "All maps get the first bias. Each kernel has its own.":

@@ -38,6 +38,7 @@ def check_stack_weights(answer: int) -> str:
         5 * one: f"Five layers see 3 + 4·2 = 11: 5·9·64² = {5 * one:,}, against 121·64² = 495,616.",
         121 * channels: "That is one layer of 11×11. How many of 3×3 see as much?",
         11 * one: "Eleven layers see 23×23: each one after the first adds 2 pixels.",
+        10 * one: "Ten layers see 21×21: each one adds 2 pixels, one on each side.",
         6 * one: "Six layers see 13×13. The first sees 3, each further one adds 2.",
         4 * one: "Four layers see 9×9. The first sees 3, each further one adds 2.",
         3 * one: "Three layers see 7×7. The first sees 3, each further one adds 2.",
