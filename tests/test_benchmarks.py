@@ -125,7 +125,7 @@ def test_results_are_written_with_all_that_a_number_needs(tmp_path):
     assert record["seeds"] == [0, 1] and record["images"] == 256
     assert record["epochs"] == record["recipe"]["epochs"] == 2
     assert record["lowest"] <= record["accuracy"] <= record["highest"]
-    assert record["data"].startswith("shapes")
+    assert record["data"].startswith("generated pictures")
     card = networks.card("LeNet5", weights)
     assert card["seed"] == 0 and card["accuracy"] == pytest.approx(
         record["accuracies"][0], abs=0.01
