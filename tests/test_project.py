@@ -11,7 +11,13 @@ import cnn_lessons
 from tests.store_notebooks import REPOSITORY, lessons
 
 OURS = {"cnn_lessons", "benchmarks", "tests"}
-COMES_ALONG = {"IPython": "ipywidgets", "PIL": "matplotlib", "nbformat": "nbclient"}
+COMES_ALONG = {
+    "IPython": "ipywidgets",
+    "PIL": "matplotlib",
+    "fontTools": "matplotlib",
+    "jupyter_client": "nbclient",
+    "nbformat": "nbclient",
+}
 
 
 def text(name: str | Path) -> str:

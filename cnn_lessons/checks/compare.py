@@ -13,6 +13,7 @@ from cnn_lessons.checks.common import Verdict, Wrong, check, near, number, numbe
 from cnn_lessons.checks.comparing import network
 from cnn_lessons.checks.trying import tried
 from cnn_lessons.files import write_whole
+from cnn_lessons.see.explorers import BUDGET
 from cnn_lessons.shapes import Record, record
 from cnn_lessons.table import Table
 
@@ -211,8 +212,6 @@ def check_ensemble(function: Callable) -> str:
 
 
 # --- the budget ---------------------------------------------------------------------------------
-
-BUDGET = {"parameters": 300_000, "MACs": 50_000_000}
 
 
 @check("Build a network for 3 × 32 × 32 and ten classes.")
