@@ -415,6 +415,10 @@ def changed(**changes):
         (changed(labels=["1"] * 20), "20 pictures and 0 labels"),
         (changed(data=np.zeros((20, 3071), np.uint8)), "rows of 3072; got 20 rows of 3071"),
         (changed(data=np.zeros((20, 3072), np.float32)), "no array of uint8"),
+        (
+            file_contents()["test_batch"].replace(b"M\x00\x0c", b"T\x03\0\0\0big"),
+            "no array of uint8",
+        ),
         (changed(data=np.zeros((20, 3072), np.int8)), "no array of uint8"),
         (changed(data=np.zeros((0, 3072), np.uint8), labels=[]), "rows of 3072; got 0 rows"),
         (changed(data=np.zeros((9, 3072), np.uint8), labels=[0] * 9), "needs 10 pictures"),

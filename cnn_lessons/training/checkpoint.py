@@ -7,7 +7,6 @@ import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
-from textwrap import shorten
 
 import torch
 from safetensors import SafetensorError
@@ -153,7 +152,7 @@ class Checkpoint:
         for name in sorted(self.about | there, key=lambda name: name != "network"):
             if self.about.get(name) != there.get(name):
                 sides = (there, self.about)
-                values = [shorten(str(side.get(name, "missing")), 80) for side in sides]
+                values = [str(side.get(name, "missing"))[:80] for side in sides]
                 raise CheckpointError(
                     f"{self.path} is of another training: {name} is {values[0]} there and "
                     f"{values[1]} here; name another file, or train as it says"
