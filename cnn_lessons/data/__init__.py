@@ -1,13 +1,5 @@
 """The pictures: CIFAR-10 in memory, or generated ones where CIFAR-10 cannot be had."""
 
 from .archive import DataError, fetch, load, read_folder
-from .batches import (
-    CIFAR10_MEAN,
-    CIFAR10_STD,
-    CLASS_NAMES,
-    Batches,
-    Dataset,
-    Split,
-    channel_statistics,
-)
+from .batches import CLASS_NAMES, Batches, Dataset, Split, channel_statistics
 from .generated import generate

@@ -408,7 +408,7 @@ def _to_split(values: list) -> Split:
     """What stands behind "labels", numbers, and "data", a uint8 array of rows of 3072 = 3x32x32."""
     labels = list(takewhile(lambda value: type(value) is int, _after(values, b"labels")))
     match _after(values, b"data")[:24]:
-        case [make, array, 0, b"b", 1, int(rows), columns, dtype, b"u1", *state]:
+        case [make, array, 0, b"b", 1, int(rows), int(columns), dtype, b"u1", *state]:
             at = next((k for k, v in enumerate(state) if type(v) is bytes and len(v) > 99), 0)
         case _:
             raise ValueError("its pixels are no array of uint8 (u1)")
@@ -428,5 +428,5 @@ def _to_split(values: list) -> Split:
 def _check_class_names(values: list) -> None:
     found = _after(values, b"label_names")[:10]
     if found != [name.encode() for name in CLASS_NAMES]:
-        got = textwrap.shorten(str(found), 200)
+        got = ", ".join(name[:20].decode() if type(name) is bytes else "?" for name in found)
         raise ValueError(f"the classes must be {', '.join(CLASS_NAMES)}; got {got}")

@@ -14,8 +14,6 @@ CLASS_NAMES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )
 # fmt: on
-CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)  # how to compute both: see channel_statistics
-CIFAR10_STD = (0.2470, 0.2435, 0.2616)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +98,7 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, 
 
     The same as `(images / 255.0).mean((0, 2, 3))` and `(images / 255.0).std((0, 2, 3),
     correction=0)`, but from counts of the 256 levels, so without a float copy of all pictures.
+    For CIFAR-10's 50,000 training pictures: mean 0.4914 0.4822 0.4465, std 0.2470 0.2435 0.2616.
     The std 0.2023 0.1994 0.2010 that is often seen is the mean of each picture's own std: too low.
     """
     levels = torch.arange(256, dtype=torch.float64) / 255

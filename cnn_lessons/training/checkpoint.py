@@ -8,7 +8,6 @@ import json
 from collections.abc import Sized
 from dataclasses import asdict
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import torch
@@ -160,7 +159,7 @@ class Checkpoint:
         for name in sorted(self.about | there, key=lambda name: name != "network"):
             if self.about.get(name) != there.get(name):
                 sides = (there, self.about)
-                values = [shorten(str(side.get(name, "missing")), 80) for side in sides]
+                values = [str(side.get(name, "missing"))[:80] for side in sides]
                 raise CheckpointError(
                     f"{self.path} is of another training: {name} is {values[0]} there and "
                     f"{values[1]} here; name another file, or train as it says"
