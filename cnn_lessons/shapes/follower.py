@@ -318,7 +318,7 @@ FORGETS = re.compile(r".*_like|new_.*|(copy|fill|zero|uniform|normal|bernoulli|e
 FREE = re.compile(
     r"pad|upsample|index|gather|scatter|sort|topk|cum|pool|embedding|shuffle|col|roll|flip|repeat|"
     r"fill|nonzero|unique|bucket|search|(?<!_)tri[ul]|rand|mask|take|put|diag|scalar|one_hot|equal|"
-    r"resize|strided|stack|split|glu|weight_norm"
+    r"resize|stack|split|glu|weight_norm"
 )
 # MACs of operations that torch's own list of formulas lacks, from their arguments.
 MACS: dict[str, Callable[..., int]] = {
@@ -358,7 +358,7 @@ class _Operation:
         self.formula = flop_registry.get(function.overloadpacket)
         known = self.rule or self.formula or self.name in MACS
         self.is_composite = (is_view or not known) and function._can_decompose()
-        free = known or forgets or FREE.search(self.name)
+        free = known or forgets or torch.Tag.inplace_view in tags or FREE.search(self.name)
         self.is_counted = room in ("aten", "prim") and bool(free)
         self.rule = self.rule or ignores_places
 
