@@ -190,15 +190,13 @@ def _sights_after(rule, call: Call, read: list[tuple[str, Tensor, Sights]]) -> S
     axes = []
     for k in range(len(read[0][2]) if read else 0):
         sights = [rule(call, role, tensor, each[k]) for role, tensor, each in read]
-        if None in sights or (call.name == "cat" and not _fit(sights, call.settings.get("dim", 0))):
+        if None in sights:
             return None
+        if call.name == "cat" and len({*sights}) > 1:  # not the parts of one map
+            axis = call.settings.get("dim", 0)
+            sights = [each[k].over((axis,), tensor.shape, None) for _, tensor, each in read]
         axes.append(together(sights, call.output.shape))
     return tuple(axes)
-
-
-def _fit(sights: list[Sight], axis: int) -> bool:
-    """Whether what is joined along this axis has no places there, or is one map cut before."""
-    return len({*sights}) == 1 or not any(sight.steps[axis] for sight in sights)
 
 
 # A rule: what of a tensor's sight reaches the output of a call that reads the tensor in this role.
@@ -274,8 +272,8 @@ def attends(call: Call, role: str, tensor: Tensor, sight: Sight) -> Sight | None
     return axes and sight.over(axes, tensor.shape)
 
 
-def joins(call: Call, role: int, tensor: Tensor, sight: Sight) -> Sight | None:
-    """Along an axis without places; with places, only what had been cut off before."""
+def joins(call: Call, role: int, tensor: Tensor, sight: Sight) -> Sight:
+    """Side by side along one axis, as the parts of a map that had been cut."""
     axis = call.settings.get("dim", 0)
     if not isinstance(sight.steps[axis], int):
         return sight.over((axis,), tensor.shape, None)
@@ -320,7 +318,7 @@ FORGETS = re.compile(r".*_like|new_.*|(copy|fill|zero|uniform|normal|bernoulli|e
 FREE = re.compile(
     r"pad|upsample|index|gather|scatter|sort|topk|cum|pool|embedding|shuffle|col|roll|flip|repeat|"
     r"fill|nonzero|unique|bucket|search|(?<!_)tri[ul]|rand|mask|take|put|diag|scalar|one_hot|equal|"
-    r"resize|strided|stack|split|glu|weight_norm"
+    r"resize|stack|split|glu|weight_norm"
 )
 # MACs of operations that torch's own list of formulas lacks, from their arguments.
 MACS: dict[str, Callable[..., int]] = {
@@ -360,7 +358,7 @@ class _Operation:
         self.formula = flop_registry.get(function.overloadpacket)
         known = self.rule or self.formula or self.name in MACS
         self.is_composite = (is_view or not known) and function._can_decompose()
-        free = known or forgets or FREE.search(self.name)
+        free = known or forgets or torch.Tag.inplace_view in tags or FREE.search(self.name)
         self.is_counted = room in ("aten", "prim") and bool(free)
         self.rule = self.rule or ignores_places
 

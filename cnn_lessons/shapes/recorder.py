@@ -70,7 +70,7 @@ def record(
         raise ShapeError(recorder.explain(error)) from error
     finally:
         recorder.remove_hooks()
-        _restore(before)
+        _restore(*before)
     return recorder.record()
 
 
@@ -107,25 +107,24 @@ def _as_tensors(model: nn.Module, inputs: Inputs) -> tuple[Tensor, ...]:
     return (torch.zeros(2, *map(int, given), dtype=like.dtype, device=like.device),)
 
 
-def _state_of(model: nn.Module) -> list[tuple]:
-    buffers = [
-        (module, name, tensor, tensor._version, tensor.clone())
-        for module in model.modules()
-        if not isinstance(module, torch.jit.ScriptModule)
+def _state_of(model: nn.Module) -> tuple[list, list]:
+    """The mode of each module, and its buffers with their numbers."""
+    modules = [m for m in model.modules() if not isinstance(m, torch.jit.ScriptModule)]
+    return [(module, module.training) for module in model.modules()], [
+        (module, name, tensor, tensor.clone())
+        for module in modules
         for name, tensor in module._buffers.items()
-        if tensor is not None and not tensor.is_inference()
+        if tensor is not None
     ]
-    return [[(module, module.training) for module in model.modules()], buffers]
 
 
-def _restore(state: list[tuple]) -> None:
-    modes, buffers = state
+def _restore(modes: list, buffers: list) -> None:
     for module, mode in modes:
         module.training = mode
-    with torch.no_grad():
-        for module, name, tensor, version, numbers in buffers:
-            module._buffers[name] = tensor
-            if tensor._version != version:
+    for module, name, tensor, numbers in buffers:
+        module._buffers[name] = tensor
+        if not (tensor.is_meta or torch.equal(tensor, numbers)):
+            with torch.no_grad():
                 tensor.copy_(numbers)
 
 
@@ -171,10 +170,9 @@ class _Recorder(TorchFunctionMode):
             # What is scripted takes no hooks.
             if ".parametrizations." in f".{name}." or isinstance(module, torch.jit.ScriptModule):
                 continue
-            self.hooks += [
-                module.register_forward_pre_hook(self.enter, with_kwargs=True, prepend=True),
-                module.register_forward_hook(self.leave, with_kwargs=True),
-            ]
+            before = module.register_forward_pre_hook(self.enter, with_kwargs=True, prepend=True)
+            self.hooks.append(before)
+            self.hooks.append(module.register_forward_hook(self.leave, with_kwargs=True))
         with torch.inference_mode(False), torch.no_grad(), self.follower, self:
             forward(*self.arguments)
 
