@@ -277,7 +277,7 @@ OTHER = [
     (to_deep, deep(relu5=nn.LeakyReLU()), "Up to conv5|relu5 (LeakyReLU)|relu5 (ReLU)", "conv6"),
     (to_deep, deep(pool=nn.AvgPool2d(2)), "Up to relu20|pool (AvgPool2d|pool (MaxPool2d", "conv1 "),
     (to_deep, deep(conv9=nn.Conv2d(16, 16, 3, padding=1, padding_mode="replicate")),
-     "Up to relu8|conv9|another setting", "conv1 "),
+     "Up to relu8|yours has conv9|the reference conv9", "conv1 "),
     (to_inception, inception((0, 2, 1, 3)), "cat (cat)|another order", "branch1x1"),
     (to_resnet, ResNetCIFAR(8, shortcut=None), "Up to conv2_x.0.bn2|relu2 (ReLU)|add (add)", "fc"),
 ]  # fmt: skip
