@@ -1,10 +1,10 @@
 """Follow each operation of a forward pass: what its numbers depend on, and what it costs."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +17,8 @@ from cnn_lessons.shapes.sights import Sight, through_view, through_write, togeth
 
 # What the units of a tensor see, axis by axis of the picture: () is nothing, None is not known.
 Sights = tuple[Sight, ...] | None
+# How an operation takes a tensor: the name of its argument, or its number in a list of tensors.
+Role = str | int
 
 
 class Slide(NamedTuple):
@@ -65,8 +67,7 @@ class Follower(TorchDispatchMode):
             return sights
         if whole.dtype != tensor.dtype:
             return None
-        viewed = tuple(through_view(sight, whole, tensor) for sight in sights)
-        return None if None in viewed else viewed
+        return _known(through_view(sight, whole, tensor) for sight in sights)
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         with torch._C.DisableTorchFunction():  # what is done here is no step of the network
@@ -87,14 +88,20 @@ class Follower(TorchDispatchMode):
             self.then(operation.name.strip("_"), (args, kwargs), output)
         return output
 
-    def follow(self, operation, settings, tensors, results) -> None:
+    def follow(
+        self,
+        operation: "_Operation",
+        settings: dict[str, Any],
+        tensors: list[tuple[Role, Tensor]],
+        results: list[Tensor],
+    ) -> None:
         targets = [tensor for role, tensor in tensors if role in operation.writes]
         made = targets or results
         if not made:
             return
         call = Call(operation.name, settings, window_of(operation.name, settings), made[0])
         if call.window and operation.name != "constant_pad_nd":
-            self.slides.append(_slide(call, tensors[0][1]))
+            self.slides.append(_slide(call, call.window, tensors[0][1]))
         read = [(role, tensor, self.sights_of(tensor)) for role, tensor in tensors
                 if role not in operation.forgets]  # fmt: skip
         read = [each for each in read if each[2] != ()]
@@ -116,11 +123,10 @@ class Follower(TorchDispatchMode):
         if whole is target or sights is None:
             self.seen[whole] = sights
         elif sights and old is not None and sights != self.sights_of(target):
-            new = tuple(
+            self.seen[whole] = _known(
                 through_write(sight, target, before, whole)
                 for sight, before in zip(sights, old or [None] * len(sights))
             )
-            self.seen[whole] = None if None in new else new
 
 
 def whole_of(tensor: Tensor) -> Tensor:
@@ -128,7 +134,17 @@ def whole_of(tensor: Tensor) -> Tensor:
     return tensor if tensor._base is None else tensor._base
 
 
-def _tensors_by_role(values: dict[str, object]):
+def _known(sights: Iterable[Sight | None]) -> Sights:
+    """All of them; None if one is not known."""
+    known = []
+    for sight in sights:
+        if sight is None:
+            return None
+        known.append(sight)
+    return tuple(known)
+
+
+def _tensors_by_role(values: dict[str, Any]) -> Iterator[tuple[Role, Tensor]]:
     """Each tensor with the name of its argument, or with its number in a list of tensors."""
     for name, value in values.items():
         if isinstance(value, Tensor):
@@ -144,12 +160,12 @@ class Call(NamedTuple):
     """A call of an operation: its arguments by name, its window, and its first result."""
 
     name: str
-    settings: dict[str, object]
+    settings: dict[str, Any]
     window: Window | None
     output: Tensor
 
 
-def window_of(name: str, settings: dict[str, object]) -> Window | None:
+def window_of(name: str, settings: dict[str, Any]) -> Window | None:
     """The window that a convolution, pooling or padding slides."""
     if name == "constant_pad_nd":  # a window of one pixel on a larger map
         before = tuple(settings["pad"][::2][::-1])
@@ -170,12 +186,12 @@ def for_each_axis(value: int | Sequence[int], number: int) -> tuple[int, ...]:
     return values * number if len(values) == 1 else values
 
 
-def _slide(call: Call, read: Tensor) -> Slide:
-    settings, axes = call.settings, len(call.window.kernel)
+def _slide(call: Call, window: Window, read: Tensor) -> Slide:
+    settings, axes = call.settings, len(window.kernel)
     sizes, transposed = [read.shape[-axes:], call.output.shape[-axes:]], settings.get("transposed")
     return Slide(
-        call.window,
-        call.window.taps(*(sizes[::-1] if transposed else sizes)),
+        window,
+        window.taps(*(sizes[::-1] if transposed else sizes)),
         tuple(settings["weight"].shape) if "weight" in settings else (),
         settings.get("groups", 1),
         bool(transposed),
@@ -183,27 +199,28 @@ def _slide(call: Call, read: Tensor) -> Slide:
     )
 
 
-def _sights_after(rule, call: Call, read: list[tuple[str, Tensor, Sights]]) -> Sights:
+def _sights_after(rule: "Rule", call: Call, read: list[tuple[Role, Tensor, Sights]]) -> Sights:
     """What the result of a call sees, from what it read."""
-    if any(sights is None for _, _, sights in read):
+    known = [(role, tensor, each) for role, tensor, each in read if each is not None]
+    if len(known) < len(read):
         return None
     axes = []
-    for k in range(len(read[0][2]) if read else 0):
-        sights = [rule(call, role, tensor, each[k]) for role, tensor, each in read]
-        if None in sights:
+    for k in range(len(known[0][2]) if known else 0):
+        sights = _known(rule(call, role, tensor, each[k]) for role, tensor, each in known)
+        if sights is None:
             return None
         if call.name == "cat" and len({*sights}) > 1:  # not the parts of one map
             axis = call.settings.get("dim", 0)
-            sights = [each[k].over((axis,), tensor.shape, None) for _, tensor, each in read]
+            sights = tuple(each[k].over((axis,), tensor.shape, None) for _, tensor, each in known)
         axes.append(together(sights, call.output.shape))
     return tuple(axes)
 
 
 # A rule: what of a tensor's sight reaches the output of a call that reads the tensor in this role.
-Rule = Callable[[Call, str, Tensor, Sight], Sight | None]
+Rule = Callable[[Call, Role, Tensor, Sight], Sight | None]
 
 
-def element_by_element(call: Call, role: str, tensor: Tensor, sight: Sight) -> Sight:
+def element_by_element(call: Call, role: Role, tensor: Tensor, sight: Sight) -> Sight:
     """The last axes fit, and 1 becomes many."""
     sizes = zip(sight.steps[::-1], tensor.shape[::-1], call.output.shape[::-1])
     steps = [step if n == m else 0 for step, n, m in sizes]
@@ -211,8 +228,8 @@ def element_by_element(call: Call, role: str, tensor: Tensor, sight: Sight) -> S
     return sight._replace(steps=tuple(steps[::-1]))
 
 
-def slides(call: Call, role: str, tensor: Tensor, sight: Sight) -> Sight | None:
-    if role not in ("self", "input"):
+def slides(call: Call, role: Role, tensor: Tensor, sight: Sight) -> Sight | None:
+    if call.window is None or role not in ("self", "input"):
         return None
     if "convolution" in call.name:
         sight = sight.over((1,), tensor.shape)
@@ -222,24 +239,23 @@ def slides(call: Call, role: str, tensor: Tensor, sight: Sight) -> Sight | None:
             if stride > 1 and sight.steps[axis] != 0:
                 return None  # units that stand side by side see the same
             padding = (kernel - 1) * dilation - padding
-        if isinstance(sight.steps[axis], int):
-            sight = sight.through(axis, kernel, stride, padding, dilation)
-        else:
-            sight = sight.over((axis,), tensor.shape, None)
+        through = sight.through(axis, kernel, stride, padding, dilation)
+        sight = through or sight.over((axis,), tensor.shape, None)
     return sight
 
 
-def pools_parts(call: Call, role: str, tensor: Tensor, sight: Sight) -> Sight | None:
+def pools_parts(call: Call, role: Role, tensor: Tensor, sight: Sight) -> Sight | None:
     """Adaptive pooling, where the parts are equal."""
     for axis, (n, m) in enumerate(zip(tensor.shape, call.output.shape)):
         if n != m and sight.steps[axis] != 0:
-            if n % m or not isinstance(sight.steps[axis], int):
+            through = sight.through(axis, n // m, n // m, 0, 1)
+            if n % m or through is None:
                 return None
-            sight = sight.through(axis, n // m, n // m, 0, 1)
+            sight = through
     return sight
 
 
-def reduces(call: Call, role: str, tensor: Tensor, sight: Sight) -> Sight:
+def reduces(call: Call, role: Role, tensor: Tensor, sight: Sight) -> Sight:
     """Over the axes `dim`; softmax too, whose every number depends on all of them."""
     dim, rank = call.settings.get("dim"), tensor.dim()
     axes = [axis % rank for axis in ([dim] if isinstance(dim, int) else dim or range(rank))]
@@ -249,7 +265,7 @@ def reduces(call: Call, role: str, tensor: Tensor, sight: Sight) -> Sight:
     return sight._replace(steps=tuple(s for k, s in enumerate(sight.steps) if k not in axes))
 
 
-def normalises(call: Call, role: str, tensor: Tensor, sight: Sight) -> Sight | None:
+def normalises(call: Call, role: Role, tensor: Tensor, sight: Sight) -> Sight | None:
     if role not in ("self", "input"):
         return None
     axes = tuple(range(1, tensor.dim()))  # of a group norm
@@ -260,32 +276,33 @@ def normalises(call: Call, role: str, tensor: Tensor, sight: Sight) -> Sight | N
     return sight.over(axes, tensor.shape)
 
 
-def multiplies(call: Call, role: str, tensor: Tensor, sight: Sight) -> Sight:
+def multiplies(call: Call, role: Role, tensor: Tensor, sight: Sight) -> Sight:
     """Rows of the left matrix with columns of the right one, and what is added."""
     if role == "self" and "add" in call.name:
         return element_by_element(call, role, tensor, sight)
     return sight.over((-2 if role in ("mat2", "batch2") else -1,), tensor.shape)
 
 
-def attends(call: Call, role: str, tensor: Tensor, sight: Sight) -> Sight | None:
-    axes = {"query": (-1,), "key": (-2, -1), "value": (-2,)}.get(role)
-    return axes and sight.over(axes, tensor.shape)
+def attends(call: Call, role: Role, tensor: Tensor, sight: Sight) -> Sight | None:
+    axes: dict[Role, tuple[int, ...]] = {"query": (-1,), "key": (-2, -1), "value": (-2,)}
+    return sight.over(axes[role], tensor.shape) if role in axes else None
 
 
-def joins(call: Call, role: int, tensor: Tensor, sight: Sight) -> Sight:
+def joins(call: Call, role: Role, tensor: Tensor, sight: Sight) -> Sight | None:
     """Side by side along one axis, as the parts of a map that had been cut."""
     axis = call.settings.get("dim", 0)
-    if not isinstance(sight.steps[axis], int):
+    step = sight.steps[axis]
+    if not isinstance(step, int):
         return sight.over((axis,), tensor.shape, None)
     before = sum(part.shape[axis] for part in call.settings["tensors"][:role])
-    return sight.moved(-before * sight.steps[axis])
+    return sight.moved(-before * step)
 
 
-def views(call: Call, role: str, tensor: Tensor, sight: Sight) -> Sight | None:
+def views(call: Call, role: Role, tensor: Tensor, sight: Sight) -> Sight | None:
     return through_view(sight, tensor, call.output)
 
 
-def ignores_places(call: Call, role: str, tensor: Tensor, sight: Sight) -> Sight | None:
+def ignores_places(call: Call, role: Role, tensor: Tensor, sight: Sight) -> Sight | None:
     """Any other operation: where all units see the same, those that it makes do so too."""
     if any(step != 0 for step in sight.steps):
         return None
@@ -348,19 +365,19 @@ class _Operation:
         is_view = any(r.alias_info and not r.alias_info.is_write for r in schema.returns)
         forgets = bool(FORGETS.fullmatch(self.name))
         self.forgets = {"self", "out"} if forgets else {"out"}
-        self.rule = RULES.get(self.name.removesuffix("_") if self.writes else self.name)
+        rule = RULES.get(self.name.removesuffix("_") if self.writes else self.name)
         if torch.Tag.pointwise in tags:
-            self.rule = element_by_element
+            rule = element_by_element
         elif torch.Tag.reduction in tags:
-            self.rule = reduces
+            rule = reduces
         elif is_view:
-            self.rule = views
+            rule = views
         self.formula = flop_registry.get(function.overloadpacket)
-        known = self.rule or self.formula or self.name in MACS
+        known = rule or self.formula or self.name in MACS
         self.is_composite = (is_view or not known) and function._can_decompose()
         free = known or forgets or torch.Tag.inplace_view in tags or FREE.search(self.name)
         self.is_counted = room in ("aten", "prim") and bool(free)
-        self.rule = self.rule or ignores_places
+        self.rule = rule or ignores_places
 
     def macs(self, args: tuple, kwargs: dict, output: object) -> int:
         if self.formula:

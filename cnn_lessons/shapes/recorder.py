@@ -15,6 +15,7 @@ from reprlib import repr as shortened
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from cnn_lessons.shapes.fields import Field, Window
@@ -32,6 +33,8 @@ class _Refused(ValueError):
 
 
 Inputs = tuple[int, int, int] | Tensor | tuple[Tensor, ...]
+# The mode of each module, and of each buffer its module, name, tensor, version and numbers.
+State = tuple[list[tuple[nn.Module, bool]], list[tuple[nn.Module, str, Tensor, Tensor]]]
 
 
 def record(
@@ -70,7 +73,7 @@ def record(
         raise ShapeError(recorder.explain(error)) from error
     finally:
         recorder.remove_hooks()
-        _restore(*before)
+        _restore(before)
     return recorder.record()
 
 
@@ -96,29 +99,33 @@ def _as_tensors(model: nn.Module, inputs: Inputs) -> tuple[Tensor, ...]:
     if isinstance(inputs, Tensor):
         return (inputs,)
     given = tuple(inputs) if isinstance(inputs, (tuple, list)) else ()
-    if given and all(isinstance(item, Tensor) for item in given):
-        return given
-    if len(given) != 3 or not all(isinstance(n, Integral) and n > 0 for n in given):
+    tensors = tuple(item for item in given if isinstance(item, Tensor))
+    if given and len(tensors) == len(given):
+        return tensors
+    sizes = [int(n) for n in given if isinstance(n, Integral) and int(n) > 0]
+    if not len(sizes) == len(given) == 3:
         raise ValueError(
             "inputs must be a tensor, several tensors, or three positive whole numbers (channels, "
             f"height, width); got {shortened(inputs)}"
         )
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    return (torch.zeros(2, *map(int, given), dtype=like.dtype, device=like.device),)
+    return (torch.zeros(2, *sizes, dtype=like.dtype, device=like.device),)
 
 
-def _state_of(model: nn.Module) -> tuple[list, list]:
+def _state_of(model: nn.Module) -> State:
     """The mode of each module, and its buffers with their numbers."""
-    modules = [m for m in model.modules() if not isinstance(m, torch.jit.ScriptModule)]
-    return [(module, module.training) for module in model.modules()], [
+    buffers = [
         (module, name, tensor, tensor.clone())
-        for module in modules
+        for module in model.modules()
+        if not isinstance(module, torch.jit.ScriptModule)
         for name, tensor in module._buffers.items()
         if tensor is not None
     ]
+    return [(module, module.training) for module in model.modules()], buffers
 
 
-def _restore(modes: list, buffers: list) -> None:
+def _restore(state: State) -> None:
+    modes, buffers = state
     for module, mode in modes:
         module.training = mode
     for module, name, tensor, numbers in buffers:
@@ -163,7 +170,7 @@ class _Recorder(TorchFunctionMode):
         self.made = WeakTensorKeyDictionary()
         for number, tensor in enumerate(arguments, start=1):
             self.made[tensor] = -number
-        self.hooks = []
+        self.hooks: list[RemovableHandle] = []
 
     def run(self, forward: Callable) -> None:
         for name, module in self.model.named_modules():
@@ -269,15 +276,15 @@ class _Recorder(TorchFunctionMode):
     def add(self, name: str, step: nn.Module | str, inputs: object, output: object) -> bool:
         """Append a row for each tensor that this step made out of the network's input, if any."""
         done, read = self.follower, _tensors(inputs)
-        sources = [(row, t) for t in read if (row := self.row_of(t)) is not None]
+        sources = [(number, t) for t in read if (number := self.row_of(t)) is not None]
         changed = [t for t in read if any(whole_of(t) is each for each in done.written)]
         results = _tensors(output) or changed[:1]
         if not (sources and results):
             self.at_least |= bool(done.macs) or not done.counted
             return False
         if isinstance(step, str):
-            path = [self.running[-1][1]] if self.running else []
-            name = self.call_name(".".join([*filter(None, path), step]))
+            within = [self.running[-1][1]] if self.running else []
+            name = self.call_name(".".join([*filter(None, within), step]))
         parameters = self.parameters_of(step, inputs)
         news = [p for p in parameters if id(p) not in self.counted]
         self.counted |= set(map(id, news))
@@ -319,7 +326,8 @@ class _Recorder(TorchFunctionMode):
     def slide_of(self, step: nn.Module | str, read: Tensor, made: Tensor) -> Slide:
         """The one window that slid, or one that the layer says it has and its field bears out."""
         slides = self.follower.slides
-        if len(slides) == 1 and len(slides[0].window.kernel) == made.dim() - 2:
+        slid = slides[0].window if len(slides) == 1 else None
+        if slid and len(slid.kernel) == made.dim() - 2:
             return slides[0]
         if hasattr(step, "kernel_size") and (before := self.field_of(read)):
             names = {"kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1}
@@ -357,7 +365,7 @@ class _Recorder(TorchFunctionMode):
 def _function_name(function: Callable) -> str:
     name = getattr(function, "__name__", str(function))
     if name == "__get__":  # a property, such as images.T
-        name = function.__self__.__name__
+        name = getattr(getattr(function, "__self__", None), "__name__", name)
     return {"__iadd__": "add", "__radd__": "add"}.get(name, name.strip("_"))
 
 

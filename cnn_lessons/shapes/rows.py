@@ -52,7 +52,7 @@ class Row:
     @property
     def receptive_field(self) -> tuple[int, ...] | None:
         """What one unit sees along each axis, in pixels; None where it is not known."""
-        return self.field and tuple(axis.size for axis in self.field)
+        return None if self.field is None else tuple(axis.size for axis in self.field)
 
     @property
     def dead(self) -> int:
@@ -229,7 +229,8 @@ NARROW, WIDTH = {"stride": "s", "pad": "p"}, 100  # as text, where the bytes are
 
 def layer_table(record: Record) -> Table:
     """A line a step, and the totals; a block that was folded opens to the table of its steps."""
-    headings, lines = _headings(record), []
+    headings = _headings(record)
+    lines: list[tuple[str, ...] | Table] = []
     for row, line in zip_longest(record.rows, _lines(record)):
         cells = tuple(line.get(heading, "") for heading in headings)
         lines.append(cells if len(line) > 1 else (line["layer"],))
@@ -252,7 +253,7 @@ def text_table(record: Record) -> str:
         lines = _under_their_blocks(record, lines)
         layer = max(width(line["layer"]) for line in lines if len(line) > 1)
         kind = max(8, min(kind, room - layer))
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for line in lines:
         if len(line) == 1:
             rows.append((_cut(line["layer"], WIDTH),))
@@ -285,8 +286,8 @@ def _lines(record: Record) -> list[dict[str, str]]:
 def _cells(row: Row, batch: int, unknown: str) -> dict[str, str]:
     cells = {"layer": row.name, "kind": row.kind, "output": shape_text(row.output, batch)}
     if row.window:
-        kernel, stride, padding, dilation = row.window
-        kernel = times(kernel) + (f" g{row.groups}" if row.groups > 1 else "")
+        sizes, stride, padding, dilation = row.window
+        kernel = times(sizes) + (f" g{row.groups}" if row.groups > 1 else "")
         kernel += f" d{short(dilation)}" if set(dilation) != {1} else ""
         cells |= {"kernel": kernel, "stride": short(stride), "pad": short(padding)}
     cells["sees"] = short(row.receptive_field) if row.receptive_field else unknown

@@ -38,9 +38,14 @@ class Sight(NamedTuple):
             steps[axis] = step
         return Sight(first, last, tuple(steps), self.side)
 
-    def through(self, axis: int, *setting: int) -> "Sight":
-        """After a window, as in `Field.through`, that slides along this axis of the tensor."""
-        first, last, step = Field(self.first, self.last, self.steps[axis]).through(*setting)
+    def through(self, axis: int, *setting: int) -> "Sight | None":
+        """After a window, as in `Field.through`, that slides along this axis of the tensor.
+
+        None where the view does not move by the same number of pixels from unit to unit.
+        """
+        if not isinstance(pixels := self.steps[axis], int):
+            return None
+        first, last, step = Field(self.first, self.last, pixels).through(*setting)
         return Sight(first, last, (*self.steps[:axis], step, *self.steps[axis + 1 :]), self.side)
 
     def moved(self, pixels: int) -> "Sight":
@@ -76,8 +81,11 @@ def fields_of(sights: Sequence[Sight] | None, shape: Sequence[int]) -> tuple[Fie
 
     Of a vector all units together. None where that is not known.
     """
+    if not sights:
+        return None
     fields = []
-    for axis, sight in enumerate(sights or ()):
+    for axis, sight in enumerate(sights):
+        step: Step
         step, others, units = 0, list(sight.steps), 0
         if len(shape) <= 2:
             sight, others = sight.over(range(1, len(shape)), shape), others[:1]
@@ -92,7 +100,7 @@ def fields_of(sights: Sequence[Sight] | None, shape: Sequence[int]) -> tuple[Fie
         if step == 0 and units != 1 and len(shape) > 2:  # the same for all units of a map
             first, last = max(0, first), min(sight.side - 1, last)
         fields.append(Field(first, last, step))
-    return tuple(fields) or None
+    return tuple(fields)
 
 
 def through_view(sight: Sight, whole: Tensor, view: Tensor) -> Sight | None:
@@ -106,15 +114,17 @@ def through_view(sight: Sight, whole: Tensor, view: Tensor) -> Sight | None:
     parts.sort(key=lambda part: -part[0])
 
     def pixels_along(distance: int) -> int | None:
-        pixels = []
+        pixels = 0
         for stride, _, step in parts:
             count, distance = divmod(distance, stride)
-            pixels += [step and count * step] if count else []
-        return None if None in pixels else sum(pixels)
+            if count and step is None:
+                return None
+            pixels += count * (step or 0)
+        return pixels
 
     steps = []
     for n, stride in zip(view.shape, view.stride()):
-        merged = []
+        merged: list[tuple[int, int | None]] = []
         while n > 1 and stride:
             memory, units = next(((m, u) for m, u, _ in parts if m <= stride), (stride, 1))
             run = min(n, (units - 1) * memory // stride + 1)
@@ -123,7 +133,7 @@ def through_view(sight: Sight, whole: Tensor, view: Tensor) -> Sight | None:
             merged.insert(0, (run, pixels_along(stride)))
             n, stride = n // run, stride * run
         steps.append(_merged(merged))
-    corner = pixels_along(view.storage_offset() - whole.storage_offset())
+    corner = pixels_along(int(view.storage_offset() - whole.storage_offset()))
     return sight._replace(steps=tuple(steps)).moved(corner or 0)
 
 
