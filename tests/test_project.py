@@ -14,8 +14,6 @@ OURS = {"cnn_lessons", "benchmarks", "tests"}
 COMES_ALONG = {
     "IPython": "ipywidgets",
     "PIL": "matplotlib",
-    "fontTools": "matplotlib",
-    "jupyter_client": "nbclient",
     "nbformat": "nbclient",
 }
 
