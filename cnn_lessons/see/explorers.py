@@ -324,7 +324,7 @@ def receptive_field(
     field is not known, for a unit that it has not, and for a picture of another size.
     """
     step, picture, unit = record[layer], _input_size(record), (row, column)
-    if step.field is None:
+    if step.field is None or len(step.field) != 2:
         raise ValueError(f"layer must be one whose receptive field is known; got {step.name!r}")
     for name, value, size in zip(("row", "column"), unit, _map_size(step)):
         if not 0 <= value < size:
@@ -451,7 +451,7 @@ class ReceptiveField(Explorer):
     """
 
     def __init__(self, record: Record, image: Tensor | None = None):
-        known = {k: f"{k} {row.name}" for k, row in enumerate(record) if row.field}
+        known = {k: f"{k} {row.name}" for k, row in enumerate(record) if len(row.field or ()) == 2}
         if not known:
             raise ValueError("record must have a layer whose receptive field is known; got none")
         self.record = record

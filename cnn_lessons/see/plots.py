@@ -544,7 +544,7 @@ def dead_taps(record: Record, names: Sequence[str] = (), title: str = "") -> Fig
     Raises ValueError for a layer without a window, and KeyError for a name that is not there.
     """
     rows = [record[name] for name in names] or [row for row in record if row.live < 1]
-    kernels = [live_taps(row) for row in rows]
+    kernels = [live.reshape(-1, live.shape[-1]) for live in map(live_taps, rows)]  # as two axes
     if not rows:
         return _sentence("Every tap of every kernel meets a pixel.", title)
     figure, axes = _grid(len(rows), 5, 6)
@@ -606,7 +606,7 @@ def receptive_fields(
     """
     ax = _axes(4.6, 3, ax)
     ax.imshow(image.permute(1, 2, 0).numpy())
-    rows = [row for row in record if row.window and len(row.output) == 4]
+    rows = [row for row in record if row.window and row.field and len(row.output) == 4]
     styles = [(colour, style) for style in ("-", "--") for colour in (ORANGE, BLUE, GREEN, "black")]
     for k, (row, (colour, style)) in enumerate(zip(rows, styles)):
         y, x = (f.first + n // 2 * f.stride - 0.5 for f, n in zip(row.field, row.output[2:]))

@@ -96,7 +96,7 @@ def _facts(recorded: Record, row: Row) -> tuple[tuple[str, str], ...]:
     if row.macs:
         facts.append(("MACs", _macs(row)))
     facts.append(("Memory", f"{row.memory:,} bytes for one picture" if row.memory else "none new"))
-    if row.field:
+    if row.field and len(row.field) == 2:
         facts.append(("Sees", _sees(recorded, row)))
     if row.dead:
         facts.append(("Dead", f"{row.dead:,} of {row.weights:,} weights only ever meet padding"))
@@ -174,8 +174,10 @@ def _sees(recorded: Record, row: Row) -> str:
     seen = f"{height}×{width} pixels of the input"
     if any(size > side for size, side in zip((height, width), recorded[0].inputs[0][2:])):
         seen += ", which is more than there are: the rest is padding"
-    if len(row.output) < 4:
+    if len(row.output) < 3:
         return f"{seen}, all its numbers together"
+    if not (down.stride or across.stride):
+        return f"{seen}, the same for each unit"
     return (
         f"{seen}; the first view is centred on pixel ({down.centre:g}, {across.centre:g}), "
         f"the next one is {across.stride} further"
@@ -275,7 +277,7 @@ def _with_view(picture: np.ndarray, row: Row) -> np.ndarray:
     """The picture, enlarged, with the view of the middle unit framed."""
     scale = max(1, 224 // max(picture.shape[:2]))
     shown = picture.repeat(scale, axis=0).repeat(scale, axis=1)
-    if row.field is None:
+    if row.field is None or len(row.field) != 2:
         return shown
     sizes = row.output[-2:] if len(row.output) >= 4 else (1, 1)
     (top, bottom), (left, right) = (
