@@ -209,9 +209,11 @@ def _sights_after(rule: "Rule", call: Call, read: list[tuple[Role, Tensor, Sight
         sights = _known(rule(call, role, tensor, each[k]) for role, tensor, each in known)
         if sights is None:
             return None
-        if call.name == "cat" and len({*sights}) > 1:  # not the parts of one map
+        if call.name in ("cat", "stack") and len({*sights}) > 1:  # not the parts of one map
             axis = call.settings.get("dim", 0)
-            sights = tuple(each[k].over((axis,), tensor.shape, None) for _, tensor, each in known)
+            if any(sight.steps[axis] for sight in sights):
+                return None
+            sights = tuple(sight.over((axis,), call.output.shape, None) for sight in sights)
         axes.append(together(sights, call.output.shape))
     return tuple(axes)
 
@@ -298,6 +300,11 @@ def joins(call: Call, role: Role, tensor: Tensor, sight: Sight) -> Sight | None:
     return sight.moved(-before * step)
 
 
+def stacks(call: Call, role: Role, tensor: Tensor, sight: Sight) -> Sight:
+    axis = call.settings.get("dim", 0) % call.output.dim()
+    return sight._replace(steps=(*sight.steps[:axis], 0, *sight.steps[axis:]))
+
+
 def views(call: Call, role: Role, tensor: Tensor, sight: Sight) -> Sight | None:
     return through_view(sight, tensor, call.output)
 
@@ -325,6 +332,7 @@ RULES: dict[str, Rule] = {
         attends: "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_flash_attention "
         "_scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention",
         joins: "cat",
+        stacks: "stack",
         views: "_unsafe_view",
     }.items()
     for name in names.split()
@@ -335,7 +343,7 @@ FORGETS = re.compile(r".*_like|new_.*|(copy|fill|zero|uniform|normal|bernoulli|e
 FREE = re.compile(
     r"pad|upsample|index|gather|scatter|sort|topk|cum|pool|embedding|shuffle|col|roll|flip|repeat|"
     r"fill|nonzero|unique|bucket|search|(?<!_)tri[ul]|rand|mask|take|put|diag|scalar|one_hot|equal|"
-    r"resize|stack|split|glu|weight_norm"
+    r"resize|split|glu|weight_norm"
 )
 # MACs of operations that torch's own list of formulas lacks, from their arguments.
 MACS: dict[str, Callable[..., int]] = {
