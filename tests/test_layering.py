@@ -18,7 +18,7 @@ FLOORS = (
     },
     {
         "networks": "",
-        "see": "colours svg fonts probes plots tables diagrams curve panels stepper explorers",
+        "see": "colours svg fonts probes plots tables diagrams curve panels stepper page explorers",
     },
     {"checks": "common trying comparing", "__main__": ""},
 )
