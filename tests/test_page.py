@@ -13,6 +13,7 @@ from torch import nn
 
 from cnn_lessons import data
 from cnn_lessons.models import LeNet5, ResNet
+from cnn_lessons.see import Stepper
 from cnn_lessons.see.page import LEVELS, save_page
 from cnn_lessons.shapes import record
 
@@ -73,6 +74,16 @@ def test_scores_are_the_networks_own(lenet):
         assert name == sample.class_names[int(probabilities.argmax())]
         assert share == pytest.approx(float(probabilities.max()), abs=1e-4)
     assert content(path)["steps"][0]["scores"] == [[], [], [], []]
+
+
+def test_the_stepper_of_a_notebook_writes_the_same_page(lenet, tmp_path):
+    model, images, sample, path = lenet
+    labels, names = sample.test.labels[:4], sample.class_names
+    panel = Stepper(model, images, sample.test.images, labels, names)
+    again = content(panel.save(tmp_path / "again.html"))
+    once = content(path)
+    assert again["steps"] == once["steps"] and again["sheets"] == once["sheets"]
+    assert again["labels"][0] == f"0: {names[labels[0]]}"
 
 
 def test_one_file_that_fetches_nothing_and_stays_small(lenet):
@@ -136,5 +147,5 @@ def test_numbers_that_are_none_are_drawn_as_zero(tmp_path):
 
 
 def test_a_wrong_shape_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"images must be \(N, channels, height, width\)"):
+    with pytest.raises(ValueError, match=r"images must be a tensor \(C, H, W\)"):
         save_page(tmp_path / "n.html", LeNet5(), torch.rand(32, 32))

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cnn_lessons.files import write_whole
-from cnn_lessons.see.stepper import _as_maps, _shape, _to_look_at, branch_lines, step
+from cnn_lessons.see.steps import as_maps, branch_lines, checked, shape_of, step
 from cnn_lessons.shapes import Record, Row, record
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -46,13 +46,10 @@ def save_page(
     `images` (N, C, H, W) are what the network reads, `pictures` uint8 (N, C, H, W) the same to look
     at, `labels` their names. Maps are kept with 85 shades between the largest value of a step and
     its negative. Where that is more than `megabytes`, fewer and smaller maps are kept, and the page
-    says so. Raises ValueError for images of another shape, and what `record` raises.
+    says so. Raises what `Stepper` raises.
     """
-    images = images[None] if images.dim() == 3 else images
-    if images.dim() != 4 or not len(images):
-        raise ValueError(f"images must be (N, channels, height, width); got {tuple(images.shape)}")
+    images, pictures = checked(images, pictures)
     device = next(model.parameters(), images).device
-    pictures = _to_look_at(images) if pictures is None else pictures
     records = [record(model, one[None].to(device), forward, keep=True) for one in images]
     about = {
         "title": title or type(model).__name__,
@@ -76,7 +73,7 @@ def save_page(
 
 
 def _filled(about: dict) -> bytes:
-    """The template with the data in it. `<` is written as \\u003c, so no name can end the script."""
+    """The template with the data; `<` is written as \\u003c, so no name can end the script."""
     data = json.dumps(about, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     return TEMPLATE.read_text(encoding="utf-8").replace("__DATA__", data).encode()
 
@@ -88,7 +85,7 @@ def _step(records: list[Record], number: int, model: nn.Module, class_names: Seq
     scores = [step(each, number, None, None, 0, class_names).scores for each in records]
     return {
         "name": row.name, "kind": row.kind, "branch": branch_lines(first)[number],
-        "output": _shape(row), "parameters": row.parameters, "macs": row.macs,
+        "output": shape_of(row), "parameters": row.parameters, "macs": row.macs,
         "facts": [list(fact) for fact in shown.facts],
         "field": [list(axis) for axis in row.field] if row.field and len(row.field) == 2 else None,
         "grid": list(row.output[-2:]) if len(row.output) >= 4 else [1, 1],
@@ -127,7 +124,7 @@ def _maps(
     """The maps of a step for every picture, and a note where some were left out or made smaller."""
     found = []
     for each in records:
-        maps = _as_maps(each.outputs[number])
+        maps = as_maps(each.outputs[number])
         count, height, width = maps.shape
         maps = maps[:most]
         if max(height, width) > side:
