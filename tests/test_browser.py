@@ -24,7 +24,8 @@ import pytest
 from PIL import Image
 
 from cnn_lessons.see.explorers import inception_cost, inception_rows
-from cnn_lessons.see.stepper import Step, step, table_lines
+from cnn_lessons.see.stepper import table_lines
+from cnn_lessons.see.steps import Step, step
 from cnn_lessons.shapes import record
 
 sync_api = pytest.importorskip(

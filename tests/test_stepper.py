@@ -26,7 +26,8 @@ from cnn_lessons.models import (
 )
 from cnn_lessons.see import colours, plots
 from cnn_lessons.see.panels import CLOSED
-from cnn_lessons.see.stepper import Stepper, branch_lines, film_strip, step, step_html, table_lines
+from cnn_lessons.see.stepper import Stepper, film_strip, step_html, table_lines
+from cnn_lessons.see.steps import branch_lines, step
 from cnn_lessons.shapes import Record, ShapeError, record
 from cnn_lessons.shapes.fields import Field, Window
 

@@ -1,0 +1,170 @@
+"""A stepper as one file: a page that needs no kernel, no network and no installation.
+
+    save_page("my_network.html", model, images, class_names=CLASS_NAMES)
+
+The page is `page.html`, beside this file; what is shown comes from `steps.step`, as in a notebook.
+"""
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Callable, Sequence
+from math import ceil, sqrt
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cnn_lessons.files import write_whole
+from cnn_lessons.see.steps import as_maps, branch_lines, checked, shape_of, step
+from cnn_lessons.shapes import Record, Row, record
+
+TEMPLATE = Path(__file__).with_name("page.html")
+LEVELS = 42  # shades on each side of 0 that are kept of a map: all 127 would double the file
+# How much of each step is kept, from all to little: maps, pixels a side. The first that fits is it.
+KEPT = ((4096, 4096), (256, 112), (64, 56), (32, 56), (16, 48), (8, 32), (4, 24))
+PICTURE = 224  # pixels a side that a large picture is made smaller to
+
+
+def save_page(
+    path: str | Path,
+    model: nn.Module,
+    images: Tensor,
+    pictures: Tensor | None = None,
+    labels: Sequence[str] = (),
+    class_names: Sequence[str] = (),
+    forward: Callable | None = None,
+    title: str = "",
+    megabytes: float = 10,
+) -> Path:
+    """Write the page that steps through `model` with `images`; all of it is in this one file.
+
+    `images` (N, C, H, W) are what the network reads, `pictures` uint8 (N, C, H, W) the same to look
+    at, `labels` their names. Maps are kept with 85 shades between the largest value of a step and
+    its negative. Where that is more than `megabytes`, fewer and smaller maps are kept, and the page
+    says so. Raises what `Stepper` raises.
+    """
+    images, pictures = checked(images, pictures)
+    device = next(model.parameters(), images).device
+    records = [record(model, one[None].to(device), forward, keep=True) for one in images]
+    about = {
+        "title": title or type(model).__name__,
+        "size": list(images.shape[2:]),
+        "pictures": [_png(_as_rgb(picture)) for picture in pictures],
+        "labels": [str(label) for label in labels] or [f"picture {k}" for k in range(len(images))],
+        "totals": {"parameters": records[0].parameters, "macs": records[0].macs},
+        "steps": [_step(records, number, model, class_names) for number in range(len(records[0]))],
+    }
+    for maps, side in KEPT:
+        sheets, about["left_out"] = _Sheets(), []
+        for number, shown in enumerate(about["steps"]):
+            shown |= _maps(records, number, maps, side, sheets, about["left_out"])
+            shown["kernel"] = _kernel(model, records[0][number], sheets)
+        about["sheets"] = sheets.addresses
+        page = _filled(about)
+        if len(page) <= megabytes * 1_000_000:
+            break
+    write_whole(path, page)
+    return Path(path)
+
+
+def _filled(about: dict) -> bytes:
+    """The template with the data; `<` is written as \\u003c, so no name can end the script."""
+    data = json.dumps(about, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    return TEMPLATE.read_text(encoding="utf-8").replace("__DATA__", data).encode()
+
+
+def _step(records: list[Record], number: int, model: nn.Module, class_names: Sequence[str]) -> dict:
+    """The words and numbers of a step: what does not depend on how many maps are kept."""
+    first, row = records[0], records[0][number]
+    shown = step(first, number, model, None, 0, class_names)
+    scores = [step(each, number, None, None, 0, class_names).scores for each in records]
+    return {
+        "name": row.name, "kind": row.kind, "branch": branch_lines(first)[number],
+        "output": shape_of(row), "parameters": row.parameters, "macs": row.macs,
+        "facts": [list(fact) for fact in shown.facts],
+        "field": [list(axis) for axis in row.field] if row.field and len(row.field) == 2 else None,
+        "grid": list(row.output[-2:]) if len(row.output) >= 4 else [1, 1],
+        "scores": [[[n, round(z, 3), round(p, 4)] for n, z, p in each] for each in scores],
+    }  # fmt: skip
+
+
+class _Sheets:
+    """The grey pictures of the page, each kept once: a step that gives on what it got adds none."""
+
+    def __init__(self):
+        self.addresses: list[str] = []
+        self.numbers: dict[bytes, int] = {}
+
+    def add(self, maps: Tensor) -> dict:
+        """Maps (n, height, width) side by side in shades of grey; 128 is 0, and what it takes."""
+        largest = float(maps.abs().nan_to_num(0, 0, 0).max()) or 1.0
+        shades = (maps / largest * LEVELS).nan_to_num(0).clamp(-LEVELS, LEVELS).round() * 3 + 128
+        count, height, width = maps.shape
+        columns = min(count, max(1, round(sqrt(count * height / width))))
+        sheet = np.full((ceil(count / columns) * height, columns * width), 128, np.uint8)
+        for k, tile in enumerate(shades.to(torch.uint8).numpy()):
+            y, x = k // columns * height, k % columns * width
+            sheet[y : y + height, x : x + width] = tile
+        key = hashlib.sha256(sheet.tobytes() + str(sheet.shape).encode()).digest()
+        if key not in self.numbers:
+            self.numbers[key] = len(self.addresses)
+            self.addresses.append(_address(sheet, "webp", lossless=True, quality=100, method=4))
+        size = {"count": count, "height": height, "width": width, "columns": columns}
+        return size | {"sheet": self.numbers[key], "largest": float(f"{largest:.4g}")}
+
+
+def _maps(
+    records: list[Record], number: int, most: int, side: int, sheets: _Sheets, left_out: list[str]
+) -> dict:
+    """The maps of a step for every picture, and a note where some were left out or made smaller."""
+    found = []
+    for each in records:
+        maps = as_maps(each.outputs[number])
+        count, height, width = maps.shape
+        maps = maps[:most]
+        if max(height, width) > side:
+            maps = F.adaptive_avg_pool2d(maps[None], [min(side, height), min(side, width)])[0]
+        found.append(sheets.add(maps))
+    note = []
+    if len(maps) < count:
+        note.append(f"the first {len(maps)} of {count:,} maps")
+    if maps.shape[1:] != (height, width):
+        note.append(f"averaged from {height}×{width} to {maps.shape[1]}×{maps.shape[2]}")
+    if note:
+        left_out.append(f"{records[0][number].name}: {', '.join(note)}")
+    return {"maps": found, "note": ", ".join(note)}
+
+
+def _kernel(model: nn.Module, row: Row, sheets: _Sheets) -> dict | None:
+    """The kernels of a convolution: for each map the squares over the first maps that it reads."""
+    try:
+        weight = getattr(model.get_submodule(row.name.split(" (")[0]), "weight", None)
+    except AttributeError:  # a function between layers
+        return None
+    if weight is None or weight.dim() != 4 or max(weight.shape[2:]) < 2:
+        return None
+    weight = weight.detach().float().cpu()[:64, :3]
+    return sheets.add(weight.flatten(0, 1)) | {"reads": weight.shape[1]}
+
+
+def _as_rgb(picture: Tensor) -> np.ndarray:
+    """uint8 (C, H, W) as pixels (H, W, 3), large ones made smaller."""
+    pixels = picture.cpu()[:3] if len(picture) >= 3 else picture.cpu()[:1].expand(3, -1, -1)
+    image = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
+    image.thumbnail((PICTURE, PICTURE))
+    return np.asarray(image)
+
+
+def _png(pixels: np.ndarray) -> str:
+    return _address(pixels, "png" if max(pixels.shape[:2]) <= 64 else "webp", quality=85)
+
+
+def _address(pixels: np.ndarray, kind: str, **settings) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind, **settings)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"

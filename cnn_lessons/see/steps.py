@@ -1,0 +1,394 @@
+"""What there is to show of one step of a network, as plain strings, numbers and pixels.
+
+Any front end can draw it: the panel of a notebook (`stepper`), a page without a kernel (`page`).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import ceil, floor, prod, sqrt
+
+import numpy as np
+import torch
+from matplotlib import colormaps
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cnn_lessons.see import colours
+from cnn_lessons.see.panels import tidy
+from cnn_lessons.shapes import Record, Row
+
+MOST_MAPS, MOST_NUMBERS, MOST_KERNELS, MOST_CLASSES = 64, 4096, 16, 10
+LARGEST_MAP, SMALLEST_TILE = 48, 24  # pixels in a mosaic; larger maps are averaged down
+
+
+@dataclass(frozen=True)
+class Step:
+    """What there is to show of one row: sentences, and pixels as uint8 (height, width, 3).
+
+    `facts` are pairs of a heading and a sentence with the numbers filled in. `picture` is the input
+    with the view of the middle unit, `maps` all feature maps of the step (the first ones, if there
+    are many), `one_map` the chosen one, `kernel` its weights, one square for each map that it
+    reads; each is None where the step has none. `scores` are (class name, logit, probability) from
+    the likeliest on, for the network's last steps. `text` says in one sentence what is seen.
+    """
+
+    number: int
+    name: str
+    kind: str
+    facts: tuple[tuple[str, str], ...]
+    picture: np.ndarray | None
+    maps: np.ndarray | None
+    one_map: np.ndarray | None
+    kernel: np.ndarray | None
+    scores: tuple[tuple[str, float, float], ...]
+    text: str
+
+
+def step(
+    recorded: Record,
+    number: int,
+    model: nn.Module | None = None,
+    picture: np.ndarray | None = None,
+    channel: int = 0,
+    class_names: Sequence[str] = (),
+) -> Step:
+    """All that the stepper shows of row `number`; any other front end can draw it.
+
+    `recorded` is a record made with `keep=True` (else there are no maps), `picture` the input as
+    uint8 (height, width, 3), `channel` the map to enlarge. Kernels are read from `model`.
+    Raises ValueError for a number that the record has not.
+    """
+    if not 0 <= number < len(recorded):
+        raise ValueError(f"number must be from 0 to {len(recorded) - 1}; got {number}")
+    row = recorded[number]
+    maps = as_maps(recorded.outputs[number]) if recorded.outputs else None
+    drawn = maps is not None and maps.numel() > 0
+    channel = min(channel, len(maps) - 1) if drawn else 0
+    name, kind = tidy(row.name), tidy(row.kind)
+    shown = f"; {_shown(maps)}" if maps is not None else ""
+    return Step(
+        number,
+        name,
+        kind,
+        _facts(recorded, row),
+        None if picture is None else _with_view(picture, row),
+        mosaic(maps) if drawn else None,
+        _colours(maps[channel], _largest(maps)) if drawn and not _is_vector(maps) else None,
+        _kernel(model, row, channel) if model is not None else None,
+        _scores(recorded, number, class_names),
+        f"Step {number} of {len(recorded) - 1}: {name}, {kind}, output {shape_of(row)}{shown}.",
+    )
+
+
+# --- the arithmetic in words --------------------------------------------------------------------
+
+
+def _facts(recorded: Record, row: Row) -> tuple[tuple[str, str], ...]:
+    facts = [("Output", _size(row)), ("Reads", _reads(recorded, row))]
+    if row.parameters or row.weights:
+        facts.append(("Parameters", _parameters(row)))
+    if row.macs:
+        facts.append(("MACs", _macs(row)))
+    facts.append(("Memory", f"{row.memory:,} bytes for one picture" if row.memory else "none new"))
+    if sides := recorded[0].inputs[0][2:]:
+        facts.append(("Sees", _sees(row, sides)))
+    if row.dead:
+        facts.append(("Dead", f"{row.dead:,} of {row.weights:,} weights only ever meet padding"))
+    return tuple(facts)
+
+
+def _size(row: Row) -> str:
+    """How the output's size follows from the input's, with the numbers filled in."""
+    entering, leaving = row.inputs[0], row.output
+    if row.window and len(entering) == 2 + len(row.window.kernel) == len(leaving):
+        names = ("depth", "height", "width")[5 - len(entering) :]
+        formulas = [_window_formula(row, axis) for axis in range(len(names))]
+        if len(set(formulas)) == 1:
+            return f"{formulas[0]}, for {' and '.join(names)}; {leaving[1]} channels"
+        each = "; ".join(f"{name} {formula}" for name, formula in zip(names, formulas))
+        return f"{each}; {leaving[1]} channels"
+    if row.kind == "cat" and len(leaving) > 2:
+        channels = " + ".join(str(shape[1]) for shape in row.inputs)
+        if sum(shape[1] for shape in row.inputs) == leaving[1]:
+            return f"{channels} = {leaving[1]} channels of {_times(leaving[2:])}"
+    if len(leaving) == 2 and len(entering) > 2 and prod(entering[1:]) == leaving[1]:
+        return f"{'·'.join(map(str, entering[1:]))} = {leaving[1]:,} numbers in a row"
+    if len(row.inputs) > 1 and row.kind in ("add", "mul"):
+        return f"{shape_of(row)}: the inputs are combined element by element"
+    if entering == leaving:
+        return f"{shape_of(row)}: the shape stays"
+    return f"from {_numbers(entering)} to {_numbers(leaving)}"
+
+
+def _window_formula(row: Row, axis: int) -> str:
+    """floor((n + 2p - d(k - 1) - 1) / s) + 1; rounded up where the layer does so."""
+    n, out = row.inputs[0][2 + axis], row.output[2 + axis]
+    kernel, stride, padding, dilation = (setting[axis] for setting in row.window)
+    exact = (n + 2 * padding - dilation * (kernel - 1) - 1) / stride + 1
+    if out not in (floor(exact), ceil(exact)):
+        return f"{n} becomes {out}"
+    widened = f"{dilation}·({kernel} − 1) − 1" if dilation > 1 else f"{kernel}"
+    rounding = "floor" if out == floor(exact) else "ceil"
+    return f"{rounding}(({n} + 2·{padding} − {widened}) / {stride}) + 1 = {out}"
+
+
+def _reads(recorded: Record, row: Row) -> str:
+    names = [f"step {s} ({tidy(recorded[s].name)})" if s >= 0 else "the input" for s in row.sources]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _parameters(row: Row) -> str:
+    biases = row.parameters - row.weights
+    plus = f" + {biases} biases" if biases else ""
+    out, *window = _weight_shape(row)
+    if row.weights and row.weights == out * prod(window):
+        each = "kernels" if row.window else "units"
+        return f"{out} {each} of {'·'.join(map(str, window))} weights{plus} = {row.parameters:,}"
+    if not row.weights and row.output[1:2] == (row.parameters / 2,):
+        return f"2·{row.output[1]} = {row.parameters:,}: a scale and a shift for each channel"
+    return f"{row.parameters:,}"
+
+
+def _macs(row: Row) -> str:
+    """Every number of the output costs as many MACs as the kernel has weights for it."""
+    _, *window = _weight_shape(row)
+    if prod(row.output[1:]) * prod(window) == row.macs:
+        places = "·".join(map(str, row.output[1:]))
+        return f"{places} numbers, each {'·'.join(map(str, window))}: {row.macs:,}"
+    return f"{row.macs:,}"
+
+
+def _weight_shape(row: Row) -> tuple[int, ...]:
+    """Of a convolution or linear layer, as the shapes and the window tell: out, in, and kernel."""
+    made, read = (shape[1:] or (1,) for shape in (row.output, row.inputs[0]))
+    if row.window:
+        return (made[0], read[0] // row.groups, *row.window.kernel)
+    return (made[-1], read[-1])
+
+
+def _sees(row: Row, sides: tuple[int, ...]) -> str:
+    """What a unit sees of an input with these sides; a field that is not known is told as such."""
+    fields = row.field or ()
+    if not fields or None in fields:
+        return "not known: this step, or one before it, does not tell which pixels it reads"
+    seen = f"{_times(f.size for f in fields)} pixels of the input"
+    if not any(f.stride for f in fields):
+        return f"{seen}: all of it, for every unit"
+    if any(f.size > side for f, side in zip(fields, sides)):
+        seen += ", which is more than there are: the rest is padding"
+    if len(row.output) < 2 + len(fields):
+        return f"{seen}, all its numbers together"
+    centre = ", ".join(f"{f.centre:g}" for f in fields)
+    strides = {f.stride for f in fields}
+    further = strides.pop() if len(strides) == 1 else _times(f.stride for f in fields)
+    return (
+        f"{seen}; the first view is centred on pixel ({centre}), the next one is {further} further"
+    )
+
+
+def _times(sizes: Iterable[int]) -> str:
+    return "×".join(map(str, sizes))
+
+
+def shape_of(row: Row) -> str:
+    return _numbers(row.output)
+
+
+def _numbers(shape: tuple[int, ...]) -> str:
+    return f"[{', '.join(['N', *map(str, shape[1:])])}]"
+
+
+def _scores(
+    recorded: Record, number: int, class_names: Sequence[str]
+) -> tuple[tuple[str, float, float], ...]:
+    """For the steps at the end whose numbers are the network's answer, all of them finite."""
+    last = recorded.rows[-1].output
+    if not recorded.outputs or len(last) != 2 or any(r.output != last for r in recorded[number:]):
+        return ()
+    logits = recorded.outputs[number][0].float()
+    if len(logits) < 2 or not logits.isfinite().all():
+        return ()
+    probabilities = logits.softmax(dim=0)
+    names = class_names if len(class_names) == len(logits) else range(len(logits))
+    best = probabilities.topk(min(MOST_CLASSES, len(logits))).indices.tolist()
+    return tuple((tidy(str(names[k])), logits[k].item(), probabilities[k].item()) for k in best)
+
+
+# --- pixels -------------------------------------------------------------------------------------
+
+
+def as_maps(output: Tensor) -> Tensor:
+    """Whatever a step gave for one picture, as float maps (number, height, width)."""
+    output = (output.abs() if output.is_complex() else output).float()
+    output = output[0] if output.dim() and len(output) else output
+    if output.dim() < 2 or not output.numel():
+        return output.reshape(-1, 1, 1)
+    return output[None].flatten(0, -3)
+
+
+def _is_vector(maps: Tensor) -> bool:
+    return maps.shape[1:] == (1, 1)
+
+
+def _shown(maps: Tensor) -> str:
+    number, height, width = maps.shape
+    most, what = (MOST_MAPS, "map") if not _is_vector(maps) else (MOST_NUMBERS, "number")
+    words = f"{number:,} {what}{'s' * (number != 1)}"
+    words = f"the first {most:,} of {words}" if number > most else words
+    words += f" of {height}×{width}" if what == "map" else ""
+    strange = int((~maps.isfinite()).sum())
+    told = f"; {strange:,} of {maps.numel():,} numbers are NaN or infinite, in yellow"
+    return words + told * (strange > 0)
+
+
+def mosaic(maps: Tensor) -> np.ndarray:
+    """All maps side by side in one picture, nearly square, with one scale of colours."""
+    largest = _largest(maps)
+    gap = 0 if _is_vector(maps) else 1
+    maps = maps[: MOST_NUMBERS if not gap else MOST_MAPS]
+    if max(maps.shape[1:]) > LARGEST_MAP:
+        size = [min(LARGEST_MAP, n) for n in maps.shape[1:]]
+        maps = F.adaptive_avg_pool2d(maps[None], size)[0]
+    return _tiled(_colours(maps, largest), gap)
+
+
+def _largest(values: Tensor) -> Tensor:
+    """The largest size of the finite values."""
+    return values.nan_to_num(0, 0, 0).abs().max()
+
+
+def _tiled(tiles: np.ndarray, gap: int) -> np.ndarray:
+    """Tiles (number, height, width, 3) in a grid, grey between them and where none is left."""
+    if gap:  # small ones are enlarged first, so that the gap stays thin
+        scale = max(1, SMALLEST_TILE // max(tiles.shape[1:3]))
+        tiles = tiles.repeat(scale, axis=1).repeat(scale, axis=2)
+    number, height, width, _ = tiles.shape
+    columns = ceil(sqrt(number))
+    rows = ceil(number / columns)
+    grid = np.full((rows * (height + gap), columns * (width + gap), 3), 140, np.uint8)
+    for k, tile in enumerate(tiles):
+        y, x = k // columns * (height + gap), k % columns * (width + gap)
+        grid[y : y + height, x : x + width] = tile
+    return grid[: grid.shape[0] - gap, : grid.shape[1] - gap]
+
+
+def _colours(values: Tensor, largest: Tensor, name: str = colours.ACTIVATIONS) -> np.ndarray:
+    """Red above 0 and blue below for activations, green and brown for weights."""
+    share = (values / largest.clamp(min=1e-12) / 2 + 0.5).nan_to_num(0.5)
+    pixels = colormaps[name](share.clamp(0, 1).numpy(), bytes=True)[..., :3]
+    pixels[~values.isfinite().numpy()] = colours.NOT_FINITE
+    return pixels
+
+
+def _kernel(model: nn.Module, row: Row, channel: int) -> np.ndarray | None:
+    """The weights of one map: a square for each map that it reads, the first ones if many."""
+    try:
+        layer = model.get_submodule(row.name.split(" (")[0])
+    except AttributeError:  # a function between layers
+        return None
+    weight = getattr(layer, "weight", None)
+    # A transposed convolution has its weights the other way round: by the maps that it reads.
+    if not isinstance(weight, Tensor) or weight.dim() < 3 or getattr(layer, "transposed", False):
+        return None
+    if channel >= len(weight):
+        return None
+    squares = as_maps(weight[channel : channel + 1].detach().cpu())
+    return _tiled(_colours(squares[:MOST_KERNELS], _largest(squares), colours.WEIGHTS), gap=1)
+
+
+def _with_view(picture: np.ndarray, row: Row) -> np.ndarray:
+    """The picture, enlarged, with the view of the middle unit framed where it is known."""
+    scale = max(1, 224 // max(picture.shape[:2]))
+    shown = picture.repeat(scale, axis=0).repeat(scale, axis=1)
+    if row.field is None or None in row.field or len(row.field) != 2:
+        return shown
+    sizes = row.output[-2:] if len(row.output) >= 4 else (1, 1)
+    (top, bottom), (left, right) = (
+        _ends(seen.first + size // 2 * seen.stride, seen.size, side, scale)
+        for seen, size, side in zip(row.field, sizes, picture.shape[:2])
+    )
+    for inset, colour in ((0, (0, 0, 0)), (1, (230, 159, 0)), (2, (230, 159, 0))):
+        y0, y1, x0, x1 = top + inset, bottom - inset - 1, left + inset, right - inset - 1
+        shown[y0 : y1 + 1, [x0, x1]] = colour
+        shown[[y0, y1], x0 : x1 + 1] = colour
+    return shown
+
+
+def _ends(first: int, size: int, side: int, scale: int) -> tuple[int, int]:
+    """From where to where a view reaches on the enlarged picture, at least 6 pixels."""
+    start, end = max(0, first), min(side, first + size)
+    start, end = min(start, side - 1) * scale, max(end, 1) * scale
+    return (start, end) if end - start >= 6 else (max(0, end - 6), max(end, 6))
+
+
+# --- branches as lines --------------------------------------------------------------------------
+
+
+def branch_lines(recorded: Record) -> list[str]:
+    """For each row a string that shows where branches leave and meet, as version control draws it.
+
+    A dot is the row, a line to its left or right is a tensor that a later row still reads.
+    """
+    last_use = {s: number for number, row in enumerate(recorded.rows) for s in row.sources}
+    lanes: list[int | None] = [-k for k in range(1, 1 + max([0, *(-s for s in last_use)]))]
+    lines = []
+    for number, row in enumerate(recorded.rows):
+        reads = [k for k, value in enumerate(lanes) if value in row.sources]
+        ends = [k for k in reads if last_use[lanes[k]] == number]
+        free = [k for k in range(min(reads, default=0), len(lanes)) if lanes[k] is None]
+        here = (ends or free or [len(lanes)])[0]
+        lanes += [None] * (here + 1 - len(lanes))
+        lines.append(_lane_characters(lanes, here, reads, ends))
+        for k in ends:
+            lanes[k] = None
+        lanes[here] = number if number in last_use else None
+        while len(lanes) > 1 and lanes[-1] is None:
+            lanes.pop()
+    return lines
+
+
+def _lane_characters(lanes: list, here: int, reads: list[int], ends: list[int]) -> str:
+    joined = [here, *reads]
+    line = ""
+    for k, value in enumerate(lanes):
+        inside = min(joined) <= k < max(joined)
+        if k == here:
+            line += "●"
+        elif k in ends:
+            line += "╯" if k == max(joined) else "┴"
+        elif k in reads:
+            line += "├" if k == min(joined) else "┤" if k == max(joined) else "┼"
+        else:
+            line += ("┼" if inside else "│") if value is not None else "─" if inside else " "
+        line += "─" if inside else " "
+    return line.rstrip()
+
+
+# --- pictures to look at ------------------------------------------------------------------------
+
+
+def checked(images: Tensor, pictures: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Both as batches; where there are no pictures they are made from the images."""
+    if not isinstance(images, Tensor) or images.dim() not in (3, 4) or not images.numel():
+        got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise ValueError(f"images must be a tensor (C, H, W), or (N, C, H, W); got {got}")
+    images = images if images.dim() == 4 else images[None]
+    if pictures is None:
+        return images, to_look_at(images)
+    number, _, *size = images.shape
+    channels = pictures.numel() / (number * prod(size))
+    if pictures.dtype != torch.uint8 or [*pictures.shape[-2:]] != size or channels not in (1, 3):
+        raise ValueError(
+            f"pictures must be uint8, ({number}, 1 or 3, {size[0]}, {size[1]}) as the images are; "
+            f"got {pictures.dtype} {tuple(pictures.shape)}"
+        )
+    return images, pictures.reshape(number, -1, *size)
+
+
+def to_look_at(images: Tensor) -> Tensor:
+    """Pictures as the network reads them, each stretched to the range of uint8."""
+    images = images.float().nan_to_num()
+    low = images.amin(dim=(1, 2, 3), keepdim=True)
+    high = images.amax(dim=(1, 2, 3), keepdim=True)
+    shown = ((images - low) / (high - low).clamp(min=1e-12) * 255).to(torch.uint8)
+    return shown if images.shape[1] in (1, 3) else shown[:, :1]
