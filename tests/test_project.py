@@ -72,3 +72,12 @@ def test_every_action_of_a_workflow_is_pinned_to_a_commit():
     assert len(actions) >= 2 * len(workflows) > 0
     for action in actions:
         assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
+
+
+def test_each_fault_in_the_table_has_its_test():
+    rows = [line for line in text("docs/faults.md").splitlines() if line.startswith("| ")][2:]
+    there = "\n".join(sources("tests"))
+    assert len(rows) >= 50
+    for row in rows:
+        named = re.findall(r"`(test_\w+)`", row.split("|")[4])
+        assert named and all(f"def {name}(" in there for name in named), row
