@@ -110,7 +110,7 @@ FROM_SEED_0 = {
 }
 
 
-@pytest.mark.parametrize("network", FROM_SEED_0, ids=str)
+@pytest.mark.parametrize("network", FROM_SEED_0, ids=range(len(FROM_SEED_0)))
 def test_a_seed_gives_the_weights_that_it_gave_before(network):
     torch.manual_seed(0)
     model = networks.build(network) if isinstance(network, str) else network()
