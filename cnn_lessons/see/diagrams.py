@@ -77,7 +77,7 @@ def _colour(row: Row) -> str:
         return colours.INPUT
     if row.macs or row.parameters:
         return colours.CONVOLUTION if row.window or row.inside else colours.LINEAR
-    return colours.POOL if _is_pool(row) else colours.OTHER
+    return colours.POOL if row.is_pool else colours.OTHER
 
 
 def _short_name(row: Row) -> str:
@@ -117,14 +117,10 @@ def _input(record: Record) -> Row:
     return Row("input", "", (), record.rows[0].inputs[0], 0, 0)
 
 
-def _is_pool(row: Row) -> bool:
-    return "pool" in row.kind.lower() or row.kind == "Subsampling"
-
-
 def _is_quiet(row: Row) -> bool:
     """A step that computes its numbers one by one, or only renames them: it gets no box."""
     same = row.kind.lower() == "flatten" or row.inputs == (row.output,)
-    return same and not (row.macs or row.window or row.inside or _is_pool(row))
+    return same and not (row.macs or row.window or row.inside or row.is_pool)
 
 
 def _check(record: Record, argument: str = "record") -> None:
@@ -368,7 +364,7 @@ def _graph_words(graph: _Graph, number: int) -> str:
         return f"{row.name}\n{_maps(row)}" if graph.lane[number] else f"{row.name}: {_maps(row)}"
     if not row.kind or len(graph.sources[number]) > 1:
         return f"{row.name.split('.')[-2] if '.' in row.name else name}: {_maps(row)}"
-    size = _side(row) if _is_pool(row) and _side(row) else str(_depth(row))
+    size = _side(row) if row.is_pool and _side(row) else str(_depth(row))
     if graph.lane[number]:
         return f"{_kernel(row) if row.window and _colour(row) != colours.OTHER else name}\n{size}"
     return f"{name} {_kernel(row)}".strip() + f", {size}"
@@ -659,7 +655,7 @@ def _chain_line(ax: Axes, y: float, tall: float, step: float, line: _Line) -> No
 
 
 def _chain_words(row: Row) -> str:
-    return f"pool {_kernel(row)}".strip() if _is_pool(row) else _layer(row)
+    return f"pool {_kernel(row)}".strip() if row.is_pool else _layer(row)
 
 
 # --- AlexNet: two rows --------------------------------------------------------------------------
@@ -713,7 +709,7 @@ def _half_words(row: Row, share: int) -> str:
 
 def _cross(ax: Axes, before: list[Bbox], after: list[Bbox], row: Row) -> None:
     """Lines from what a layer reads: grey within a row, orange to the other GPU."""
-    both = not _is_pool(row) and not (row.window and row.groups == 2)
+    both = not row.is_pool and not (row.window and row.groups == 2)
     for i, a in enumerate(before):
         for j, b in enumerate(after):
             other = len(before) == len(after) == 2 and i != j

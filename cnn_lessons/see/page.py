@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cnn_lessons.files import write_whole
-from cnn_lessons.see.steps import as_maps, branch_lines, checked, shape_of, step
+from cnn_lessons.see.steps import as_maps, branch_lines, checked, shape_of, step, weights_of
 from cnn_lessons.shapes import Record, Row, record
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -142,13 +142,10 @@ def _maps(
 
 def _kernel(model: nn.Module, row: Row, sheets: _Sheets) -> dict | None:
     """The kernels of a convolution: for each map the squares over the first maps that it reads."""
-    try:
-        weight = getattr(model.get_submodule(row.name.split(" (")[0]), "weight", None)
-    except AttributeError:  # a function between layers
-        return None
+    weight = weights_of(model, row)
     if weight is None or weight.dim() != 4 or max(weight.shape[2:]) < 2:
         return None
-    weight = weight.detach().float().cpu()[:64, :3]
+    weight = weight.float()[:64, :3]
     return sheets.add(weight.flatten(0, 1)) | {"reads": weight.shape[1]}
 
 

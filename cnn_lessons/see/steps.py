@@ -280,8 +280,8 @@ def _colours(values: Tensor, largest: Tensor, name: str = colours.ACTIVATIONS) -
     return pixels
 
 
-def _kernel(model: nn.Module, row: Row, channel: int) -> np.ndarray | None:
-    """The weights of one map: a square for each map that it reads, the first ones if many."""
+def weights_of(model: nn.Module, row: Row) -> Tensor | None:
+    """The kernels of a convolution (maps made, maps read, ...), on the CPU; None of other steps."""
     try:
         layer = model.get_submodule(row.name.split(" (")[0])
     except AttributeError:  # a function between layers
@@ -290,9 +290,15 @@ def _kernel(model: nn.Module, row: Row, channel: int) -> np.ndarray | None:
     # A transposed convolution has its weights the other way round: by the maps that it reads.
     if not isinstance(weight, Tensor) or weight.dim() < 3 or getattr(layer, "transposed", False):
         return None
-    if channel >= len(weight):
+    return weight.detach().cpu()
+
+
+def _kernel(model: nn.Module, row: Row, channel: int) -> np.ndarray | None:
+    """The weights of one map: a square for each map that it reads, the first ones if many."""
+    weight = weights_of(model, row)
+    if weight is None or channel >= len(weight):
         return None
-    squares = as_maps(weight[channel : channel + 1].detach().cpu())
+    squares = as_maps(weight[channel : channel + 1])
     return _tiled(_colours(squares[:MOST_KERNELS], _largest(squares), colours.WEIGHTS), gap=1)
 
 
