@@ -41,10 +41,11 @@ def one(dataset, kind: str, depth: int, seed: int, recipe, checkpoints: Path | N
 
 
 def main(arguments=None) -> list[dict]:
-    """Run what is missing, in the order of depth; print a line a training."""
+    """Run what is missing, one seed after the other; print a line a training."""
     parser = common.options(__doc__)
     parser.add_argument("--depths", type=int, nargs="+", default=list(DEPTHS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, help="another number than the recipe's")
     parser.add_argument("--checkpoints", type=Path)
     parser.set_defaults(folder=networks.RESULTS)
     chosen = parser.parse_args(arguments)
@@ -52,9 +53,11 @@ def main(arguments=None) -> list[dict]:
     recipe = training.RECIPES["ResNetCIFAR20"]["test" if chosen.quick else "cpu"]
     # A precision of its own choice would differ from machine to machine.
     recipe = replace(recipe, precision="float32" if chosen.quick else "bfloat16")
+    if chosen.epochs is not None:
+        recipe = replace(recipe, epochs=chosen.epochs)
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
     there = {(row["kind"], row["depth"], row["seed"]) for row in rows}
-    for run in [(k, d, s) for d in chosen.depths for s in chosen.seeds for k in KINDS]:
+    for run in [(k, d, s) for s in chosen.seeds for d in chosen.depths for k in KINDS]:
         if run in there:
             continue
         rows.append(one(dataset, *run, recipe, chosen.checkpoints))
