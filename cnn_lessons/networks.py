@@ -141,3 +141,23 @@ def results(folder: str | Path = RESULTS) -> dict[str, dict]:
     files = {name: Path(folder) / f"{name}.json" for name in NETWORKS}
     there = {name: path for name, path in files.items() if path.exists()}
     return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in there.items()}
+
+
+def experiment(name: str, measure: str, folder: str | Path = RESULTS) -> dict[str, list]:
+    """What a stored comparison measured: for each variant a value a seed, paired by place.
+
+    Seeds that a variant has not run are left out for all. `python -m benchmarks.experiments` wrote
+    it. Raises ValueError where there is no such comparison, or none of its trainings has `measure`.
+    """
+    path = Path(folder) / f"experiment_{name}.json"
+    if not path.exists():
+        there = [file.stem[11:] for file in sorted(Path(folder).glob("experiment_*.json"))]
+        raise ValueError(f"name must be one of {', '.join(there) or 'none'}; got {name!r}")
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    found: dict[str, dict[int, object]] = {}
+    for row in rows:
+        if measure not in row:
+            raise ValueError(f"measure must be one of {', '.join(row)}; got {measure!r}")
+        found.setdefault(row["variant"], {})[row["seed"]] = row[measure]
+    seeds = sorted(set.intersection(*(set(values) for values in found.values())))
+    return {variant: [values[seed] for seed in seeds] for variant, values in found.items()}

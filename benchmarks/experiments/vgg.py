@@ -1,0 +1,3 @@
+"""Lesson 03."""
+
+EXPERIMENTS: dict = {}
