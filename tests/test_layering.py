@@ -13,8 +13,8 @@ FLOORS = (
     {
         "models": "starts conversion",
         "shapes": "fields sights follower rows recorder",
-        "data": "batches generated archive",
-        "training": "history statistics recipes state checkpoint measure precision loop",
+        "data": "batches generated drawn archive",
+        "training": "history statistics recipes state checkpoint measure precision loop by_hand",
     },
     {
         "networks": "",

@@ -22,15 +22,16 @@ from .googlenet import (
     check_smallest,
 )
 from .lenet5 import (
-    check_c1_parameters, check_c3_parameters, check_fits_mnist, check_floor, check_predict,
+    check_batch_step, check_c1_parameters, check_c3_parameters, check_fits_mnist, check_floor,
+    check_lenet5, check_names,
 )
 from .resnet import (
     check_bottleneck, check_option_a, check_projection_cost, check_quiet_start, check_repaired,
     check_weight_layers,
 )
 from .start import (
-    check_conv2d, check_cost, check_horizontal_edges, check_pooling, check_receptive_field,
-    check_separator, check_sizes,
+    check_conv2d, check_cost, check_horizontal_edges, check_kernel_step, check_pooling,
+    check_receptive_field, check_separator, check_sizes,
 )
 from .vgg import (
     check_column_e, check_fc6_weights, check_global_pooling, check_he_std, check_stack_weights,
