@@ -219,7 +219,7 @@ WRONG = [
     (STEP, a_new_weight, "with -=", "no_grad"),
     (STEP, without_backward, "comes before the step", "no_grad"),
     (STEP, kernel_step(lambda f, x, y: (f(x) - y) ** 2), "take the mean", "no gradient"),
-    (STEP, kernel_step(lambda f, x, y: mean_square(f, x, y).detach()), "out of the network", "mean"),
+    (STEP, kernel_step(lambda *of: mean_square(*of).detach()), "out of the network", "mean"),
     # the check, an answer, words that the message must have, words that it must not have
     (checks.check_sizes, [27, 32, 14, 55, 112], "(a)|ends with + 1", "padding|(b)"),
     (checks.check_sizes, [28, 31, 14, 55, 112], "(b)|add it twice", "ends with|Or"),
