@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from cnn_lessons.models import VGG, GoogLeNet, LeNet5, LeNet5Original
+from cnn_lessons.models import VGG, BasicBlock, GoogLeNet, LeNet5, LeNet5Original
 from cnn_lessons.models.googlenet import loss_with_aux
 from cnn_lessons.see import probes
 from tests.networks import images, randomise
@@ -177,3 +177,24 @@ def test_pictures_that_were_not_normalised_are_refused():
         probes.features_of(Linear(), PICTURE, "maps")
     with pytest.raises(ValueError, match="images must be 2 or more"):
         probes.depth_statistics(Linear(), PICTURE[None], torch.tensor([0]))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_ratio_of_a_block_is_that_of_what_it_adds_to_what_it_carries(training):
+    torch.manual_seed(0)
+    block = BasicBlock(3, 3)
+    net = nn.Sequential(block, nn.AdaptiveAvgPool2d(1)).train(training)
+    nn.init.constant_(block.bn2.weight, 2.0)  # the spread of a normalised map is then 2
+    before, maps = state(net), 0.5 * torch.randn(64, 3, 8, 8)
+    ratios = probes.residual_ratios(net, maps)
+    assert ratios == {"0": pytest.approx(2 / float(maps.std()), rel=1e-3)}
+    for old, new in zip(before[2], state(net)[2]):
+        assert torch.equal(old, new)
+    assert state(net)[:2] == before[:2]
+
+
+def test_a_network_without_shortcuts_has_no_ratio():
+    with pytest.raises(ValueError, match="basic blocks with a shortcut"):
+        probes.residual_ratios(
+            nn.Sequential(BasicBlock(3, 3, shortcut=None)), torch.rand(2, 3, 8, 8)
+        )

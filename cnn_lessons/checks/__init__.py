@@ -28,7 +28,7 @@ from .lenet5 import (
 )
 from .resnet import (
     check_bottleneck, check_option_a, check_projection_cost, check_quiet_start, check_repaired,
-    check_weight_layers,
+    check_residual_block, check_weight_layers,
 )
 from .start import (
     check_conv2d, check_cost, check_horizontal_edges, check_kernel_step, check_pooling,

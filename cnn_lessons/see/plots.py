@@ -290,6 +290,48 @@ def by_depth(statistics: dict[str, Sequence[LayerStatistics]], title: str = "") 
     return figure
 
 
+def depth_curves(curves: dict[str, tuple[Sequence, Sequence]], title: str = "") -> Figure:
+    """Errors by epoch of networks of several depths, as Figure 4 of arXiv:1512.03385.
+
+    `curves` has by its name, such as "plain 20", the training and the validation accuracy of a
+    network, each a curve a seed, (seeds, epochs), 0 to 1. What the first word names has a panel of
+    its own, on the same axes; the colour says the depth; training is bold and validation thin, a
+    line for the mean and a band from the lowest seed to the highest. No panel is higher than the
+    worst training error: a spike of validation is cut off, and does not press the rest together.
+    Raises ValueError for more than three depths in a panel.
+    """
+    kinds = list(dict.fromkeys(name.split()[0] for name in curves))
+    depths = list(dict.fromkeys(name.split()[1] for name in curves))
+    if 2 * len(depths) > MOST_LINES:
+        raise ValueError(f"curves must be of at most three depths; got {', '.join(depths)}")
+    figure, handles, low, top = _page(7, 3.6, title), {}, 1.0, 0.0
+    row = figure.subplots(1, len(kinds), sharex=True, sharey=True, squeeze=False)[0]
+    axes = dict(zip(kinds, row))
+    styles = dict(zip(depths, colours.styles([f"{depth} layers" for depth in depths])))
+    for name, parts in curves.items():
+        kind, depth = name.split()
+        for part, width, shares in zip(("training", "validation"), (3, 1.2), parts):
+            errors = 1 - np.asarray(shares, dtype=float)
+            epochs, (colour, marker) = range(1, errors.shape[1] + 1), styles[depth]
+            band = (errors.min(0), errors.max(0))
+            axes[kind].fill_between(epochs, *band, color=colour, alpha=0.2, linewidth=0)
+            (line,) = axes[kind].plot(epochs, errors.mean(0), color=colour, linewidth=width,
+                                      marker=marker, markersize=3 + width)  # fmt: skip
+            handles[f"{depth} layers, {part}"] = line
+            low, top = min(low, errors.min()), max(top, errors.max() * (part == "training"))
+    for kind, ax in axes.items():
+        ax.set_title(kind, fontsize=SMALL)
+        ax.set_xlabel("epoch (bold: training, thin: validation)")
+        ax.set_ylim(0.9 * low, 1.05 * top)
+        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.grid(alpha=0.3)
+    axes[kinds[0]].set_ylabel("share of wrong pictures")
+    where = {"loc": "outside lower center", "ncols": len(depths), "fontsize": SMALL}
+    figure.legend(handles.values(), handles, **where)
+    return figure
+
+
 def _panels(lines: dict[str, list[Line]], xlabel: str, title: str) -> Figure:
     """A column of panels for the lines of each quantity, at most six lines in a panel."""
     groups = {words: _groups(each) for words, each in lines.items()}
