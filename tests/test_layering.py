@@ -18,8 +18,8 @@ FLOORS = (
     },
     {
         "networks": "",
-        "see": "colours svg fonts probes plots tables diagrams curve panels steps page stepper "
-        "explorers",
+        "see": "colours svg fonts probes plots tables diagrams curve panels predictions steps page "
+        "stepper explorers",
     },
     {"checks": "common trying comparing challenge", "__main__": ""},
 )
