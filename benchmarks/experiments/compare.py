@@ -42,9 +42,8 @@ def together(members: int, dataset: Dataset, seed: int, quick: bool) -> dict:
 EXPERIMENTS = {
     "race": {
         "LeNet5": partial(race, "LeNet5", 2, 6_000),
-        "AlexNetCIFAR": partial(race, "AlexNetCIFAR", 2, 6_000),
         "ResNetCIFAR20": partial(race, "ResNetCIFAR20", 2, 6_000),
-        "LeNet5, all pictures": partial(race, "LeNet5", 6, 45_000),
+        "LeNet5, all pictures": partial(race, "LeNet5", 3, 45_000),
     },
     "together": {"one": partial(together, 1), "three": partial(together, 3)},
 }
