@@ -346,6 +346,23 @@ def test_every_exercise_is_unanswered_and_has_a_folded_answer(lesson):
         assert ANSWER.search(lesson.cells[k + 1].source)
 
 
+def test_a_network_that_is_added_stands_in_the_comparison_without_an_edit(monkeypatch):
+    found = networks.results()
+    found["Made"] = found["LeNet5"] | {"network": "Made", "accuracy": 0.999, "seeds": [0]}
+    monkeypatch.setattr(networks, "results", lambda: found)
+    monkeypatch.setitem(networks.NETWORKS, "Made", networks.NETWORKS["LeNet5"])
+    monkeypatch.setitem(networks.RECIPES, "Made", networks.RECIPES["LeNet5"])
+    cells = nbformat.read(NOTEBOOKS / "06_compare.ipynb", as_version=4).cells
+    [build] = [k for k, cell in enumerate(cells) if cell.source.startswith("## Build it")]
+    names = {}
+    for cell in cells[2:build]:
+        if cell.cell_type == "code":
+            exec(compile(cell.source, "cell", "exec"), names)
+    assert {"Made", "LeNet5"} <= set(names["small"]) & set(names["points"])
+    assert names["rows"][-1]["network"] == names["best"] == "Made"
+    assert names["rows"][-1]["accuracy"] == "99.9%"
+
+
 def test_the_writer_puts_the_address_into_a_lesson_and_drops_widgets(tmp_path):
     path = tmp_path / PATHS[0].name
     shutil.copy(PATHS[0], path)
