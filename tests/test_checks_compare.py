@@ -160,7 +160,7 @@ WRONG = [
     (checks.check_paired, lambda a, b: b - a, "Those are the differences", "alone"),
     (checks.check_paired, lambda a, b: b.mean() - a.mean() > 0, "in place of [2]", "alone"),
     (checks.check_paired, lambda a, b: str(training.difference(a, b)), "tensor of numbers", "mean"),
-    (checks.check_paired, by_hand, "first 8|is right", "sign"),
+    (checks.check_paired, by_hand, "second [8]|is right", "sign"),
     (checks.check_paired, lambda a, b: a.sub_(b).mean(), "changes what it is given", "sign"),
     (checks.check_ensemble, lambda z: torch.stack(z).mean(0).argmax(1), "Softmax first", "votes"),
     (checks.check_ensemble, lambda z: torch.stack(z).log_softmax(2).mean(0).argmax(1),

@@ -235,7 +235,8 @@ def stored_differences():
         for measure in set(rows[0]) - {"variant", "seed", "seconds"}:
             found = networks.experiment(path.stem[11:], measure)
             for first, second in permutations(found.values(), 2):
-                if all(isinstance(value, (int, float)) for value in (*first, *second)):
+                numbers = all(isinstance(value, (int, float)) for value in (*first, *second))
+                if numbers and len(first) > 1:
                     yield difference(first, second)
 
 
