@@ -13,7 +13,7 @@ FLOORS = (
     {
         "models": "starts conversion",
         "shapes": "fields sights follower rows recorder",
-        "data": "batches generated drawn archive",
+        "data": "batches generated drawn archive pictures",
         "training": "history statistics recipes state checkpoint measure precision loop by_hand",
     },
     {

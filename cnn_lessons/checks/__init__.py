@@ -14,8 +14,8 @@ from .alexnet import (
 from .challenge import challenge
 from .common import Verdict
 from .compare import (
-    check_budget, check_cost_at_224, check_ensemble, check_head_shares, check_minutes,
-    check_more_than_chance, check_standard_error,
+    check_budget, check_cost_at_224, check_ensemble, check_head_shares, check_paired,
+    check_standard_error,
 )
 from .comparing import check_same_function
 from .googlenet import (
