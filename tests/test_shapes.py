@@ -1,7 +1,6 @@
 """The record of a forward pass: right for known networks, honest about those that fail."""
 
 import gc
-import json
 import weakref
 from functools import cache
 from xml.etree import ElementTree
@@ -463,13 +462,6 @@ def test_folding_keeps_the_shortcuts_and_the_outputs():
 def test_an_unknown_block_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match=r"blocks must be among .*BasicBlock.*; got \['Basic'\]"):
         record(torchvision.models.resnet18(), (3, 32, 32)).fold("Basic")
-
-
-def test_rows_can_be_exported_as_json():
-    rows = json.loads(json.dumps(record(LeNet5(), (3, 32, 32)).to_dicts()))
-    assert rows[2]["name"] == "features.c3" and rows[2]["kernel"] == [5, 5]
-    assert rows[2]["receptive_field"] == [14, 14] and rows[2]["field"] == [[0, 13, 2]] * 2
-    assert rows[2]["memory"] == 16 * 10 * 10 * 4 and rows[4]["kernel"] is None
 
 
 # --- against torchinfo, and against mistakes ----------------------------------------------------

@@ -12,6 +12,7 @@ from torch.func import functional_call
 from cnn_lessons.checks.common import Wrong, check, shown
 from cnn_lessons.checks.trying import Watch, same
 from cnn_lessons.shapes import Record, Row, ShapeError, record
+from cnn_lessons.shapes.rows import short
 
 # Kinds of steps in a record, as modules and as functions, in lower case.
 SOFTMAX = {"softmax", "log_softmax", "logsoftmax", "softmax2d"}
@@ -229,10 +230,7 @@ def _first_other_step(mine: Record, theirs: Record, picture: Tensor) -> str:
 
 
 def _step(row: Row) -> str:
-    def text(setting: tuple[int, ...]) -> str:
-        return "×".join(map(str, setting if len({*setting}) > 1 else setting[:1]))
-
     if not row.window:
         return f"{row.name} ({row.kind})"
-    kernel, stride, padding = map(text, row.window[:3])
+    kernel, stride, padding = map(short, row.window[:3])
     return f"{row.name} ({row.kind}, kernel {kernel}, stride {stride}, padding {padding})"
