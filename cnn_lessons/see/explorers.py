@@ -4,7 +4,7 @@ Each one is a plain function, which works without widgets and returns a `View`, 
 over it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, partial
 from inspect import signature
 from itertools import product, zip_longest
@@ -21,19 +21,17 @@ from cnn_lessons.see.colours import BLUE, GREY, ORANGE, PALE_BLUE, PALE_GREY
 from cnn_lessons.see.panels import Explorer, View, check, choice, number, tidy
 from cnn_lessons.see.probes import depth_statistics
 from cnn_lessons.shapes import Field, Record, Row, on_meta
+from cnn_lessons.table import Table
 
 # Pixels of every drawing: its width, and where the input and the map beside it begin.
 WIDTH, LEFT, RIGHT, TOP = 690, 12, 372, 34
 DASHES = 'stroke-dasharray="4 3"'
 
 
-def _marked(heading: Sequence[str], lines: Mapping[str, Sequence], chosen: str) -> list[tuple]:
+def _table(heading: Sequence[str], lines: Mapping[str, Iterable], chosen: str = "") -> Table:
     """A table of names and numbers, in which the chosen line is marked."""
-    table = [tuple(heading)]
-    for name, cells in lines.items():
-        words = (f"{cell:,}" if isinstance(cell, int) else cell for cell in cells)
-        table.append((f"▶ {name}" if name == chosen else name, *words))
-    return table
+    rows = [(f"▶ {name}" if name == chosen else name, *cells) for name, cells in lines.items()]
+    return Table.of(dict(zip(heading, row)) for row in rows)
 
 
 # --- convolution arithmetic ---------------------------------------------------------------------
@@ -93,10 +91,9 @@ def convolution(
     sizes = Sizes(input, kernel, stride, padding, dilation)
     at = _unit(position, sizes.output)
     sentence = _convolution_sentence(sizes, *at)
-    values = (input, sizes.padded, sizes.span, sizes.output, sizes.rest)
-    table = [("input", "padded", "kernel spans", "output", "left over"), tuple(map(str, values))]
-    numbers = {"output": sizes.output, "rest": sizes.rest, "row": at[0], "column": at[1]}
-    return View(sentence, _convolution_svg(sizes, *at, sentence), table, numbers)
+    values = {"input": input, "padded": sizes.padded, "kernel spans": sizes.span}
+    values |= {"output": sizes.output, "left over": sizes.rest}
+    return View(sentence, _convolution_svg(sizes, *at, sentence), Table.of([values]))
 
 
 def _unit(position: int, side: int) -> tuple[int, int]:
@@ -239,9 +236,8 @@ def pooling(mode: str = "max", kernel: int = 2, stride: int = 2, position: int =
         name: (_decimal(float(result[unit])), _decimal(float(result.mean())))
         for name, result in results.items()
     }
-    table = _marked(("pooling", "this unit", "mean of all units"), lines, mode)
-    drawing = _pooling_svg(results[mode], kernel, stride, unit, mode, text)
-    return View(text, drawing, table, {"output": len(windows), "unit": float(results[mode][unit])})
+    table = _table(("pooling", "this unit", "mean of all units"), lines, mode)
+    return View(text, _pooling_svg(results[mode], kernel, stride, unit, mode, text), table)
 
 
 def _decimal(value: float) -> str:
@@ -349,14 +345,13 @@ def receptive_field(
     )
     text = _field_sentence(step, unit, firsts, inside)
     strides = [f.stride for f in step.field]
-    # A vector has no neighbours, and what every unit sees has none either.
-    stride = "{}×{}".format(*strides) if len(step.output) == 4 and any(strides) else "—"
-    share = f"{inside:,} of {height * width:,}"
-    table = [
-        ("sees", "stride", "centre (row, column)", "pixels in the picture"),
-        (f"{height}×{width}", stride, ", ".join(centre), share),
-    ]
-    numbers = {"top": firsts[0], "left": firsts[1], "height": height, "width": width}
+    facts = {
+        "sees": f"{height}×{width}",
+        # A vector has no neighbours, and what every unit sees has none either.
+        "stride": "{}×{}".format(*strides) if len(step.output) == 4 and any(strides) else "—",
+        "centre (row, column)": ", ".join(centre),
+        "pixels in the picture": f"{inside:,} of {height * width:,}",
+    }
     rows, columns = _map_size(step)
     units = f"{rows}×{columns}" if len(step.output) == 4 else f"all {prod(step.output[1:]):,} units"
     drawing = svg.drawing(
@@ -367,12 +362,12 @@ def receptive_field(
             f"{tidy(step.name, 30)}, {units}", (rows, columns), 300 / max(rows, columns, 8), unit
         ),
     )  # fmt: skip
-    return View(text, drawing, table, {**numbers, "inside": inside})
+    return View(text, drawing, Table.of([facts]))
 
 
 def _is_known(row: Row) -> bool:
     """Whether its units see a known part of a picture, which has two axes."""
-    return row.field is not None and None not in row.field and len(row.field) == 2
+    return row.field is not None and len(row.field) == 2
 
 
 def _check_image(image: Tensor | None, size: tuple[int, int]) -> None:
@@ -499,8 +494,8 @@ def vgg_column(column: str = "D", input_size: int = 224, num_classes: int = 1000
         text += f" Against {before}: {changes}; "
         text += "{:,} parameters and {:,} MACs more.".format(*more)
     heading = ("column", "layers with weights", "parameters", "MACs", "sees (pixels)")
-    table = _marked(heading, {name: cost.values() for name, cost in costs.items()}, column)
-    return View(text, _vgg_svg(column, before, record, text), table, costs[column])
+    table = _table(heading, {name: cost.values() for name, cost in costs.items()}, column)
+    return View(text, _vgg_svg(column, before, record, text), table)
 
 
 def _vgg_numbers(record: Record) -> dict[str, int]:
@@ -595,9 +590,8 @@ def grouped(layer: str = "conv2", groups: int = 2) -> View:
         f"{macs:,} MACs; with one group {record.parameters:,} and {record.macs:,}."
     )
     shares = {"parameters": parameters / record.parameters, "MACs": macs / record.macs}
-    numbers = {"parameters": parameters, "macs": macs, "reads": maps // groups}
     drawing = _grouped_svg(layer, maps, made, groups, shares, text)
-    return View(text, drawing, _marked(heading, lines, layer), numbers)
+    return View(text, drawing, _table(heading, lines, layer))
 
 
 def _grouped_svg(
@@ -664,7 +658,7 @@ def inception_cost(
         name: _cost(module, ours) + _cost(naive, simple)
         for name, (ours, simple) in BRANCHES.items()
     }
-    weights, macs, naive_weights, naive_macs = costs["module"]
+    weights, macs, naive_weights, _ = costs["module"]
     out, naive_out = module["cat"].output[1], naive["cat"].output[1]
     text = (
         f"{weights:,} weights ({module.parameters:,} parameters with the biases) and {macs:,} MACs "
@@ -675,12 +669,8 @@ def inception_cost(
         text += f"{naive_weights / weights:.1f} times as many."
     else:
         text += "no more than this one: here the reductions save nothing."
-    table = _marked(("branch", "weights", "MACs", "naive: weights", "naive: MACs"), costs, "")
-    numbers = {
-        "weights": weights, "macs": macs, "parameters": module.parameters, "out": out,
-        "naive_weights": naive_weights, "naive_macs": naive_macs, "naive_out": naive_out,
-    }  # fmt: skip
-    return View(text, _inception_svg(costs, text), table, numbers)
+    table = _table(("branch", "weights", "MACs", "naive: weights", "naive: MACs"), costs)
+    return View(text, _inception_svg(costs, text), table)
 
 
 def _cost(record: Record, branch: str) -> tuple[int, int]:
@@ -787,17 +777,15 @@ def shortcut_switch(depth: int = 20, kind: str = "A", on: bool = True) -> View:
         for name, sizes in series.items()
     }
     heading = ("network", "parameters", "MACs", "gradient, first block", "last block")
-    table = _marked(heading, lines, "")
     growth = {name: sizes[0] / sizes[-1] for name, sizes in series.items()}
-    numbers = {"parameters": lines[chosen][0], "growth": growth[chosen]}
     text = (
-        f"{chosen[0].upper()}{chosen[1:]} network with {depth} layers, {numbers['parameters']:,} "
+        f"{chosen[0].upper()}{chosen[1:]} network with {depth} layers, {lines[chosen][0]:,} "
         "parameters. Before training, the gradient of the first block is about "
         f"{_rounded(growth[chosen], 1)} times as large as that of the last one; "
         f"{other}: {_rounded(growth[other], 1)} times."
     )
     drawn = _block_graph(kind if on else None) + _gradient_plot(series, chosen)
-    return View(text, svg.drawing(WIDTH, 340, text, *drawn), table, numbers)
+    return View(text, svg.drawing(WIDTH, 340, text, *drawn), _table(heading, lines))
 
 
 def _rounded(number: float, digits: int) -> str:
@@ -889,9 +877,8 @@ def budget(
         f"{used}: {'too many ' + ' and '.join(over) if over else 'within the budget'}. "
         f"{2 * sum(blocks) + 2} layers with weights; the last convolution sees {sees} pixels."
     )
-    table = _marked(("part", "parameters", "MACs"), {**costs, "all": totals.values()}, "")
-    numbers = {"parameters": record.parameters, "macs": record.macs, "sees": sees}
-    return View(text, _budget_svg(costs, totals, text), table, numbers)
+    table = _table(("part", "parameters", "MACs"), {**costs, "all": totals.values()})
+    return View(text, _budget_svg(costs, totals, text), table)
 
 
 def _budget_svg(costs: dict[str, list[int]], totals: dict[str, int], sentence: str) -> str:
