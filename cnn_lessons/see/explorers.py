@@ -34,6 +34,12 @@ def _table(heading: Sequence[str], lines: Mapping[str, Iterable], chosen: str = 
     return Table.of(dict(zip(heading, row)) for row in rows)
 
 
+@cache
+def _record(size: int, network: type, *arguments: object, **options: object) -> Record:
+    """The record of a network for a picture of size×size, which is made once."""
+    return on_meta(partial(network, *arguments, **options), (3, size, size))
+
+
 # --- convolution arithmetic ---------------------------------------------------------------------
 
 
@@ -302,11 +308,11 @@ def _numbers_svg(
 class Pooling(Explorer):
     """Choose between the largest number and the average, and move the window over a map."""
 
-    def __init__(self, mode: str = "max", kernel: int = 2, stride: int = 2):
+    def __init__(self):
         controls = {
-            "mode": choice("Pooling mode", {"max": "largest number", "average": "average"}, mode),
-            "kernel": number("Kernel", kernel, 1, len(POOLED)),
-            "stride": number("Stride", stride, 1, len(POOLED)),
+            "mode": choice("Pooling mode", {"max": "largest number", "average": "average"}, "max"),
+            "kernel": number("Kernel", 2, 1, len(POOLED)),
+            "stride": number("Stride", 2, 1, len(POOLED)),
             "position": number("Position", 0, 0, 0),
         }
         super().__init__(pooling, controls)
@@ -469,19 +475,13 @@ class ReceptiveField(Explorer):
 # --- the columns of VGG -------------------------------------------------------------------------
 
 
-@cache
-def _vgg_record(column: str, input_size: int, num_classes: int) -> Record:
-    build = partial(vgg.VGG, column, num_classes, input_size)
-    return on_meta(build, (3, input_size, input_size))
-
-
-def vgg_column(column: str = "D", input_size: int = 224, num_classes: int = 1000) -> View:
+def vgg_column(column: str) -> View:
     """One column of VGG's Table 1: its layers, what they cost, and what is new in it.
 
     The table has all six columns. Raises ValueError as `models.VGG` does.
     """
-    record = _vgg_record(column, input_size, num_classes)
-    costs = {name: _vgg_numbers(_vgg_record(name, input_size, num_classes)) for name in vgg.TABLE_1}
+    record = _record(224, vgg.VGG, column)
+    costs = {name: _vgg_numbers(_record(224, vgg.VGG, name)) for name in vgg.TABLE_1}
     text = (
         "Column {}: {weight_layers} layers with weights, {parameters:,} parameters, {macs:,} MACs; "
         "a unit of pool5 sees {sees}×{sees} pixels."
@@ -547,19 +547,14 @@ def _vgg_svg(column: str, before: str | None, record: Record, sentence: str) -> 
 class VGGColumns(Explorer):
     """Choose a column of VGG's Table 1, and see its layers and what they cost."""
 
-    def __init__(self, input_size: int = 224, num_classes: int = 1000):
-        columns = {"column": choice("Column", dict(zip(vgg.TABLE_1, vgg.TABLE_1)), "D")}
-        super().__init__(lambda column: vgg_column(column, input_size, num_classes), columns)
+    def __init__(self):
+        columns = {name: name for name in vgg.TABLE_1}
+        super().__init__(vgg_column, {"column": choice("Column", columns, "D")})
 
 
 # --- a convolution in groups ---------------------------------------------------------------------
 
 GROUPED = ("conv2", "conv4", "conv5")  # the layers that Figure 2 of AlexNet cuts in two
-
-
-@cache
-def _alexnet_record() -> Record:
-    return on_meta(partial(alexnet.AlexNet, groups=1), (3, 224, 224))
 
 
 def grouped(layer: str = "conv2", groups: int = 2) -> View:
@@ -568,7 +563,7 @@ def grouped(layer: str = "conv2", groups: int = 2) -> View:
     The paper has two groups, one a GPU. Raises ValueError for another layer, and for a number of
     groups that does not divide the maps of all three layers.
     """
-    record = _alexnet_record()
+    record = _record(224, alexnet.AlexNet, groups=1)
     check(1, groups=groups)
     rows = {name: record[f"features.{name}"] for name in GROUPED}
     if layer not in rows:
@@ -621,11 +616,11 @@ def _grouped_svg(
 class Groups(Explorer):
     """Cut AlexNet's conv2, conv4 and conv5 into groups, and see what they read and cost."""
 
-    def __init__(self, layer: str = "conv2", groups: int = 2):
+    def __init__(self):
         counts = {n: "1 (all maps)" if n == 1 else str(n) for n in (1, 2, 4, 8, 16, 32)}
         controls = {
-            "layer": choice("Layer", {name: name for name in GROUPED}, layer),
-            "groups": choice("Groups", counts, groups),
+            "layer": choice("Layer", {name: name for name in GROUPED}, "conv2"),
+            "groups": choice("Groups", counts, 2),
         }
         super().__init__(grouped, controls)
 
@@ -699,7 +694,7 @@ def _inception_svg(costs: Mapping[str, tuple[int, ...]], sentence: str) -> str:
 def inception_rows() -> dict[str, dict[str, int]]:
     """The arguments of `inception_cost` for the rows of GoogLeNet's Table 1, at 224 pixels."""
     names = list(signature(inception_cost).parameters)[2:]
-    record = on_meta(partial(googlenet.GoogLeNet, aux=False), (3, 224, 224))
+    record = _record(224, googlenet.GoogLeNet, aux=False)
     found = {}
     for name, widths in googlenet.TABLE_1.items():
         _, channels, size, _ = record[f"features.inception_{name}.branch1x1.conv"].inputs[0]
@@ -736,7 +731,7 @@ KINDS = {"A": "zero maps are added", "B": "1×1 convolution", "C": "1×1 convolu
 
 
 @cache
-def gradients(depth: int = 20, shortcut: str | None = "A", seed: int = 0) -> tuple[float, ...]:
+def gradients(depth: int, shortcut: str | None) -> tuple[float, ...]:
     """The size of the gradient in each block of an untrained ResNetCIFAR, from the input on.
 
     It is that of the block's first convolution, as `probes.depth_statistics` measures it, for eight
@@ -745,18 +740,12 @@ def gradients(depth: int = 20, shortcut: str | None = "A", seed: int = 0) -> tup
     Raises ValueError as `models.resnet.ResNetCIFAR` does.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         network = resnet.ResNetCIFAR(depth, shortcut=shortcut)
         images, labels = torch.randn(8, 3, 32, 32), torch.randint(10, (8,))
         layers = depth_statistics(network.double(), images.double(), labels)
     # The stem is "conv1", a block's first convolution "conv2_x.0.conv1".
     return tuple(layer.gradient for layer in layers if layer.name.endswith(".conv1"))
-
-
-@cache
-def _resnet_costs(depth: int, shortcut: str | None) -> tuple[int, int]:
-    record = on_meta(partial(resnet.ResNetCIFAR, depth, shortcut=shortcut), (3, 32, 32))
-    return record.parameters, record.macs
 
 
 def shortcut_switch(depth: int = 20, kind: str = "A", on: bool = True) -> View:
@@ -768,14 +757,11 @@ def shortcut_switch(depth: int = 20, kind: str = "A", on: bool = True) -> View:
     shortcuts = {"plain": None, f"residual ({kind})": kind}
     series = {name: gradients(depth, shortcut) for name, shortcut in shortcuts.items()}
     other, chosen = shortcuts if on else reversed(shortcuts)
-    lines = {
-        name: (
-            *_resnet_costs(depth, shortcuts[name]),
-            _rounded(sizes[0], 2),
-            _rounded(sizes[-1], 2),
-        )
-        for name, sizes in series.items()
-    }
+    lines = {}
+    for name, sizes in series.items():
+        record = _record(32, resnet.ResNetCIFAR, depth, shortcut=shortcuts[name])
+        ends = _rounded(sizes[0], 2), _rounded(sizes[-1], 2)
+        lines[name] = (record.parameters, record.macs, *ends)
     heading = ("network", "parameters", "MACs", "gradient, first block", "last block")
     growth = {name: sizes[0] / sizes[-1] for name, sizes in series.items()}
     text = (
@@ -838,12 +824,12 @@ def _gradient_plot(series: dict[str, Sequence[float]], chosen: str) -> list[str]
 class ShortcutSwitch(Explorer):
     """Switch the shortcuts of a ResNet off and on, and see its blocks and their gradients."""
 
-    def __init__(self, depth: int = 20, kind: str = "A", on: bool = True):
+    def __init__(self, depth: int = 20):
         kinds = {"A": "A: zero maps", "B": "B: 1×1 where it changes", "C": "C: 1×1 everywhere"}
         controls = {
-            "on": W.Checkbox(value=on, description="Shortcuts"),
+            "on": W.Checkbox(value=True, description="Shortcuts"),
             "depth": choice("Depth", {n: f"{n} layers" for n in (8, 20, 32, 44, 56)}, depth),
-            "kind": choice("Kind", kinds, kind),
+            "kind": choice("Kind", kinds, "A"),
         }
         super().__init__(shortcut_switch, controls)
 
@@ -901,7 +887,7 @@ def _budget_svg(costs: dict[str, list[int]], totals: dict[str, int], sentence: s
 class Budget(Explorer):
     """Change the widths and depths of a small residual network, and see whether it fits."""
 
-    def __init__(self, widths: Sequence[int] = (16, 32, 64), blocks: Sequence[int] = (3, 3, 3)):
-        controls = {f"width{k}": number(f"Width {k}", w, 1, 160) for k, w in enumerate(widths, 1)}
-        controls |= {f"blocks{k}": number(f"Blocks {k}", n, 1, 9) for k, n in enumerate(blocks, 1)}
-        super().__init__(budget, controls)
+    def __init__(self):
+        widths = {f"width{k}": number(f"Width {k}", 8 * 2**k, 1, 160) for k in (1, 2, 3)}
+        blocks = {f"blocks{k}": number(f"Blocks {k}", 3, 1, 9) for k in (1, 2, 3)}
+        super().__init__(budget, widths | blocks)
