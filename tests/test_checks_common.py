@@ -44,6 +44,14 @@ def test_a_check_that_fails_itself_says_so_and_raises_nothing():
     assert verdict.passed is False and "cannot be checked: KeyError" in verdict.text
 
 
+def test_a_check_that_draws_random_numbers_says_the_same_each_time():
+    @check("Nothing yet.")
+    def check_drawn(answer):
+        return str(torch.rand(3))
+
+    assert check_drawn(1) == check_drawn(1)
+
+
 def test_answers_in_several_parts():
     @check("Set a and b.", answers=2)
     def check_both(a, b, more=0):
@@ -89,7 +97,7 @@ def test_a_number_with_a_point_may_be_rounded():
         return number(answer, {0.27216: "Right.", 0.19245: "The 2 is missing."})
 
     assert judge(0.27216) == judge(0.272) == judge(0.27) == "Right."
-    for answer, says in ((0.3, "Rounded"), (0.192, "2 is missing"), (0.25, "0.25 is not it")):
+    for answer, says in ((0.3, "Rounded"), (0.192, "2 is missing"), (0.28, "0.28 is not it")):
         with pytest.raises(Wrong, match=says):
             judge(answer)
 
