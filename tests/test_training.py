@@ -317,6 +317,9 @@ def test_predict_is_in_evaluation_mode_and_puts_the_mode_of_each_layer_back():
     assert torch.equal(logits, again) and logits.shape == (32, 10)
     assert model.training and model[0].training and not model[1].training
     assert torch.equal(labels, torch.arange(32) % 10) and not logits.requires_grad
+    empty = nn.Sequential()
+    predict(empty, Pictures())
+    assert empty.training
 
 
 def test_no_pictures_are_an_error_with_a_name():

@@ -5,13 +5,11 @@
 The page is `page.html`, beside this file; what is shown comes from `steps.step`, as in a notebook.
 """
 
-import base64
 import hashlib
-import io
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from math import ceil, inf, sqrt
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cnn_lessons.files import write_whole
-from cnn_lessons.see.steps import as_maps, branch_lines, checked, shape_of, step, weights_of
+from cnn_lessons.see.steps import as_maps, branch_lines, checked, shape_of, step, tiled, weights_of
+from cnn_lessons.see.svg import address
 from cnn_lessons.shapes import Record, Row, record
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -126,22 +125,19 @@ class _Sheets:
         largest = float(maps.abs().nan_to_num(0, 0, 0).max()) or 1.0
         shades = (maps / largest * LEVELS).nan_to_num(0).clamp(-LEVELS, LEVELS).round() * 3 + 128
         count, height, width = maps.shape
-        columns = min(count, max(1, round(sqrt(count * height / width))))
-        sheet = np.full((ceil(count / columns) * height, columns * width), 128, np.uint8)
-        for k, tile in enumerate(shades.to(torch.uint8).numpy()):
-            y, x = k // columns * height, k % columns * width
-            sheet[y : y + height, x : x + width] = tile
+        sheet = tiled(shades.to(torch.uint8).numpy())
         key = hashlib.sha256(sheet.tobytes() + str(sheet.shape).encode()).digest()
         if key not in self.numbers:
             if key not in self.encoded:
                 # More effort than 20 of 100 takes three times as long, for 1 % less.
-                self.encoded[key] = _address(sheet, "webp", lossless=True, quality=20)
+                self.encoded[key] = address(sheet, "webp", lossless=True, quality=20)
             self.numbers[key] = len(self.addresses)
             self.addresses.append(self.encoded[key])
             self.room -= len(self.encoded[key])
             if self.room < 0:
                 raise _TooLarge
-        size = {"count": count, "height": height, "width": width, "columns": columns}
+        size = {"count": count, "height": height, "width": width}
+        size["columns"] = sheet.shape[1] // width
         return size | {"sheet": self.numbers[key], "largest": float(f"{largest:.4g}")}
 
 
@@ -185,10 +181,4 @@ def _as_rgb(picture: Tensor) -> np.ndarray:
 
 
 def _png(pixels: np.ndarray) -> str:
-    return _address(pixels, "png" if max(pixels.shape[:2]) <= 64 else "webp", quality=85)
-
-
-def _address(pixels: np.ndarray, kind: str, **settings) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, kind, **settings)
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return address(pixels, "png" if max(pixels.shape[:2]) <= 64 else "webp", quality=85)

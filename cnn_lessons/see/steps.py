@@ -246,7 +246,7 @@ def mosaic(maps: Tensor) -> np.ndarray:
     if max(maps.shape[1:]) > LARGEST_MAP:
         size = [min(LARGEST_MAP, n) for n in maps.shape[1:]]
         maps = F.adaptive_avg_pool2d(maps[None], size)[0]
-    return _tiled(_colours(maps, largest), gap)
+    return tiled(_colours(maps, largest), gap)
 
 
 def _largest(values: Tensor) -> Tensor:
@@ -254,15 +254,19 @@ def _largest(values: Tensor) -> Tensor:
     return values.nan_to_num(0, 0, 0).abs().max()
 
 
-def _tiled(tiles: np.ndarray, gap: int) -> np.ndarray:
-    """Tiles (number, height, width, 3) in a grid, grey between them and where none is left."""
+def tiled(tiles: np.ndarray, gap: int = 0) -> np.ndarray:
+    """Tiles, uint8 (number, height, width, 3) or (number, height, width), in a grid in this order.
+
+    It is grey between them and where none is left.
+    """
     if gap:  # small ones are enlarged first, so that the gap stays thin
         scale = max(1, SMALLEST_TILE // max(tiles.shape[1:3]))
         tiles = tiles.repeat(scale, axis=1).repeat(scale, axis=2)
-    number, height, width, _ = tiles.shape
+    number, height, width, *channels = tiles.shape
     columns = ceil(sqrt(number))
     rows = ceil(number / columns)
-    grid = np.full((rows * (height + gap), columns * (width + gap), 3), 140, np.uint8)
+    size = (rows * (height + gap), columns * (width + gap), *channels)
+    grid = np.full(size, 140, np.uint8)
     for k, tile in enumerate(tiles):
         y, x = k // columns * (height + gap), k % columns * (width + gap)
         grid[y : y + height, x : x + width] = tile
@@ -296,7 +300,7 @@ def _kernel(model: nn.Module, row: Row, channel: int) -> np.ndarray | None:
     if weight is None or channel >= len(weight):
         return None
     squares = as_maps(weight[channel : channel + 1])
-    return _tiled(_colours(squares[:MOST_KERNELS], _largest(squares), colours.WEIGHTS), gap=1)
+    return tiled(_colours(squares[:MOST_KERNELS], _largest(squares), colours.WEIGHTS), gap=1)
 
 
 def _with_view(picture: np.ndarray, row: Row) -> np.ndarray:
