@@ -125,7 +125,7 @@ class _Sheets:
         largest = float(maps.abs().nan_to_num(0, 0, 0).max()) or 1.0
         shades = (maps / largest * LEVELS).nan_to_num(0).clamp(-LEVELS, LEVELS).round() * 3 + 128
         count, height, width = maps.shape
-        sheet = tiled(shades.to(torch.uint8).numpy())
+        sheet = tiled(shades.to(torch.uint8).numpy(), ground=128)
         key = hashlib.sha256(sheet.tobytes() + str(sheet.shape).encode()).digest()
         if key not in self.numbers:
             if key not in self.encoded:

@@ -254,10 +254,10 @@ def _largest(values: Tensor) -> Tensor:
     return values.nan_to_num(0, 0, 0).abs().max()
 
 
-def tiled(tiles: np.ndarray, gap: int = 0) -> np.ndarray:
+def tiled(tiles: np.ndarray, gap: int = 0, ground: int = 140) -> np.ndarray:
     """Tiles, uint8 (number, height, width, 3) or (number, height, width), in a grid in this order.
 
-    It is grey between them and where none is left.
+    Between them, and where none is left, it has the grey of the ground.
     """
     if gap:  # small ones are enlarged first, so that the gap stays thin
         scale = max(1, SMALLEST_TILE // max(tiles.shape[1:3]))
@@ -266,7 +266,7 @@ def tiled(tiles: np.ndarray, gap: int = 0) -> np.ndarray:
     columns = ceil(sqrt(number))
     rows = ceil(number / columns)
     size = (rows * (height + gap), columns * (width + gap), *channels)
-    grid = np.full(size, 140, np.uint8)
+    grid = np.full(size, ground, np.uint8)
     for k, tile in enumerate(tiles):
         y, x = k // columns * (height + gap), k % columns * (width + gap)
         grid[y : y + height, x : x + width] = tile
