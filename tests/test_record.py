@@ -173,6 +173,8 @@ def test_padding_with_pixels_kills_no_tap():
 
 def test_a_row_keeps_what_its_readers_need():
     table = record(torchvision.models.googlenet(init_weights=False), (3, 64, 64))
+    assert table["conv1.conv"].short_name == "conv"
+    assert table["maxpool1"].ceil and not table["conv1.conv"].ceil
     assert table["maxpool1"].is_pool and table["avgpool"].is_pool and not table["fc"].is_pool
     assert record(nn.Conv2d(4, 8, 3, groups=2), (4, 8, 8))[0].groups == 2
 

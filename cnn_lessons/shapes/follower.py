@@ -27,6 +27,7 @@ class Slide(NamedTuple):
     window: Window | None = None
     taps: tuple[tuple[bool, ...], ...] = ()
     groups: int = 1
+    ceil: bool = False
 
 
 class Follower(TorchDispatchMode):
@@ -188,7 +189,8 @@ def _slide(call: Call, window: Window, read: Tensor) -> Slide:
     sizes = [read.shape[-axes:], call.output.shape[-axes:]]
     if call.settings.get("transposed"):
         sizes.reverse()
-    return Slide(window, window.taps(*sizes), call.settings.get("groups", 1))
+    groups, ceil = call.settings.get("groups", 1), call.settings.get("ceil_mode", False)
+    return Slide(window, window.taps(*sizes), groups, ceil)
 
 
 def _sights_after(rule: "Rule", call: Call, read: list[tuple[Role, Tensor, Sights]]) -> Sights:

@@ -20,11 +20,12 @@ class Row:
     one picture (1 MAC is one multiplication with its addition, 2 FLOPs), a lower bound with
     `at_least`. `memory` is what the output holds for one picture, in bytes: 0 where it only looks
     at memory that was there before. `sources` are the numbers of the rows that feed this one: -1 is
-    the network's input, -2 its second one. `window` is the one that slid. `field` has one entry an
-    axis of the picture; it is None where it is not known. `taps` says for each axis which of the
-    kernel's taps ever meet a pixel, `live` is the share of those that do: the others multiply
-    nothing but padding. `path` names the calls of the modules that this step is part of, outermost
-    first. A row that stands for a whole block has its steps in `inside`.
+    the network's input, -2 its second one. `window` is the one that slid, `ceil` if the map's size
+    is rounded up. `field` has one entry an axis of the picture; it is None where it is not known.
+    `taps` says for each axis which of the kernel's taps ever meet a pixel, `live` is the share of
+    those that do: the others multiply nothing but padding. `path` names the calls of the modules
+    that this step is part of, outermost first. A row that stands for a whole block has its steps in
+    `inside`.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Row:
     inside: tuple["Row", ...] = ()
     at_least: bool = False
     taps: tuple[tuple[bool, ...], ...] = ()
+    ceil: bool = False
 
     @property
     def receptive_field(self) -> tuple[int, ...] | None:
@@ -54,6 +56,11 @@ class Row:
     def dead(self) -> int:
         """How many weights never meet a pixel, so that nothing can be learned in them."""
         return self.weights - round(self.weights * self.live)
+
+    @property
+    def short_name(self) -> str:
+        """The name within the module that it is part of."""
+        return self.name.rpartition(".")[2]
 
     @property
     def is_pool(self) -> bool:
