@@ -318,7 +318,7 @@ def test_both_networks_are_left_as_they_were():
     assert checks.check_same_function(*nets, PICTURES).passed is True
     for net, state in zip(nets, before):
         assert all(torch.equal(weight, state[name]) for name, weight in net.state_dict().items())
-    assert nets[0].training and not nets[1].training
+    assert nets[0].training and not nets[1].training and torch.is_grad_enabled()
     assert checks.check_same_function(None, LeNet5(), PICTURES).passed is None
 
 

@@ -77,7 +77,7 @@ def _not_logits(table: Record, classes: int) -> str:
 @contextmanager
 def evaluating(*models: nn.Module) -> Iterator[None]:
     """In evaluation mode and without gradients; afterwards the modes are as they were."""
-    with ExitStack() as stack, torch.no_grad():
+    with torch.no_grad(), ExitStack() as stack:
         for model in models:
             stack.enter_context(kept(model))
             model.eval()
