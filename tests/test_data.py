@@ -11,6 +11,7 @@ import re
 import tarfile
 import threading
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -1098,3 +1099,12 @@ def test_batches_of_other_pictures_or_another_order_have_another_identity():
     assert identity["sha256"] != other.batches("train", 8, augment=True).identity()["sha256"]
     assert identity["sha256"] == dataset.batches("train", 8).identity()["sha256"]
     assert identity != dataset.batches("train", 8, augment=True, seed=1).identity()
+
+
+def test_one_picture_in_a_hundred_tells_data_sets_apart():
+    dataset = data.generate(train=120, test=10)
+    images = dataset.train.images.clone()
+    images[100] = 255 - images[100]
+    other = replace(dataset, train=data.Split(images, dataset.train.labels))
+    sums = [each.batches("train", 8).identity()["sha256"] for each in (dataset, other)]
+    assert sums[0] != sums[1]

@@ -117,6 +117,7 @@ def test_subsampling_is_weight_times_sum_plus_bias():
 
 def test_the_nearest_picture_wins():
     output = LeNet5Original().output
+    assert output.centres.unique().tolist() == [-1, 1]
     logits = output(output.centres)
     assert logits.argmax(dim=1).tolist() == list(range(10)) and (logits.diagonal() == 0).all()
     assert (logits - logits.diagonal().diag()).max() <= 0

@@ -411,18 +411,6 @@ def test_show_refuses_a_text_that_is_not_one_sentence(text):
         plots.show(plots.pictures(IMAGES), text)
 
 
-def test_several_can_stand_in_one_figure():
-    figure = plots.Figure()
-    left, middle, right = figure.subplots(1, 3)
-    labels = torch.tensor([0, 1, 1])
-    assert plots.confusion(labels, labels, NAMES[:2], "all right", ax=left) is figure
-    assert plots.connections(LeNet5Original().c3.reads, "pairs", ax=middle) is figure
-    table = record(LeNet5(), (3, 32, 32))
-    image = torch.zeros(3, 32, 32, dtype=torch.uint8)
-    assert plots.receptive_fields(image, table, "views", ax=right) is figure
-    assert [ax.get_title() for ax in figure.axes] == ["all right", "pairs", "views"]
-
-
 def test_a_timeline_has_the_areas_of_its_macs():
     points = {"old": (1998, 6e4, 4e5), "small": (2012, 6e7, 1e9), "big": (2014, 1e8, 1e10)}
     (ax,) = plots.timeline(points, "years").axes

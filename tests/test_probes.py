@@ -123,6 +123,16 @@ def test_the_statistics_of_a_hand_made_network():
     assert second.spread == 0 and second.gradient == float("inf")
 
 
+def test_the_spread_is_the_root_of_the_mean_square_over_the_units():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False))
+    with torch.no_grad():
+        model[1].weight.copy_(torch.tensor([[3.0, 0.0], [0.0, 1.0]]))
+    # The units give 3 and 9, and twice 5: variances of 18 and 0.
+    batch = torch.tensor([[1.0, 5.0], [3.0, 5.0]]).view(2, 2, 1, 1)
+    (layer,) = probes.depth_statistics(model, batch, torch.tensor([0, 0]))
+    assert layer.spread == pytest.approx(3.0)
+
+
 def test_the_vgg_of_the_article_cannot_start_but_one_with_batch_norm_can():
     torch.manual_seed(0)
     batch, labels = images(SMALL, 16), torch.arange(16) % 10

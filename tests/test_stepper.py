@@ -414,8 +414,7 @@ def test_what_a_unit_sees_is_said_for_any_number_of_axes():
     assert sees((4, 4, 4), everything, everything) == (
         "9×9 pixels of the input: all of it, for every unit"
     )
-    for unknown in ((), (None, None), (known, None)):
-        assert sees((4, 4, 4), *unknown).startswith("not known")
+    assert sees((4, 4, 4)).startswith("not known")
 
 
 def test_the_size_of_a_window_is_told_for_any_number_of_axes():
@@ -445,7 +444,6 @@ def test_a_view_is_framed_only_where_it_is_known(lenet):
 
     everything = Field(0, 31, 0)
     assert not framed().any() and not framed(everything).any()
-    assert not framed(everything, None).any()
     rows, columns = framed(everything, everything).nonzero()
     assert {rows.min(), columns.min()} == {1} and {rows.max(), columns.max()} == {7 * 32 - 2}
 

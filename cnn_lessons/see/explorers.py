@@ -4,7 +4,7 @@ Each one is a plain function, which works without widgets and returns a `View`, 
 over it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, partial
 from inspect import signature
 from itertools import product, zip_longest
@@ -21,19 +21,23 @@ from cnn_lessons.see.colours import BLUE, GREY, ORANGE, PALE_BLUE, PALE_GREY
 from cnn_lessons.see.panels import Explorer, View, check, choice, number, tidy
 from cnn_lessons.see.probes import depth_statistics
 from cnn_lessons.shapes import Field, Record, Row, on_meta
+from cnn_lessons.table import Table
 
 # Pixels of every drawing: its width, and where the input and the map beside it begin.
 WIDTH, LEFT, RIGHT, TOP = 690, 12, 372, 34
 DASHES = 'stroke-dasharray="4 3"'
 
 
-def _marked(heading: Sequence[str], lines: Mapping[str, Sequence], chosen: str) -> list[tuple]:
+def _table(heading: Sequence[str], lines: Mapping[str, Iterable], chosen: str = "") -> Table:
     """A table of names and numbers, in which the chosen line is marked."""
-    table = [tuple(heading)]
-    for name, cells in lines.items():
-        words = (f"{cell:,}" if isinstance(cell, int) else cell for cell in cells)
-        table.append((f"▶ {name}" if name == chosen else name, *words))
-    return table
+    rows = [(f"▶ {name}" if name == chosen else name, *cells) for name, cells in lines.items()]
+    return Table.of(dict(zip(heading, row)) for row in rows)
+
+
+@cache
+def _record(size: int, network: type, *arguments: object, **options: object) -> Record:
+    """The record of a network for a picture of size×size, which is made once."""
+    return on_meta(partial(network, *arguments, **options), (3, size, size))
 
 
 # --- convolution arithmetic ---------------------------------------------------------------------
@@ -93,10 +97,9 @@ def convolution(
     sizes = Sizes(input, kernel, stride, padding, dilation)
     at = _unit(position, sizes.output)
     sentence = _convolution_sentence(sizes, *at)
-    values = (input, sizes.padded, sizes.span, sizes.output, sizes.rest)
-    table = [("input", "padded", "kernel spans", "output", "left over"), tuple(map(str, values))]
-    numbers = {"output": sizes.output, "rest": sizes.rest, "row": at[0], "column": at[1]}
-    return View(sentence, _convolution_svg(sizes, *at, sentence), table, numbers)
+    values = {"input": input, "padded": sizes.padded, "kernel spans": sizes.span}
+    values |= {"output": sizes.output, "left over": sizes.rest}
+    return View(sentence, _convolution_svg(sizes, *at, sentence), Table.of([values]))
 
 
 def _unit(position: int, side: int) -> tuple[int, int]:
@@ -239,9 +242,8 @@ def pooling(mode: str = "max", kernel: int = 2, stride: int = 2, position: int =
         name: (_decimal(float(result[unit])), _decimal(float(result.mean())))
         for name, result in results.items()
     }
-    table = _marked(("pooling", "this unit", "mean of all units"), lines, mode)
-    drawing = _pooling_svg(results[mode], kernel, stride, unit, mode, text)
-    return View(text, drawing, table, {"output": len(windows), "unit": float(results[mode][unit])})
+    table = _table(("pooling", "this unit", "mean of all units"), lines, mode)
+    return View(text, _pooling_svg(results[mode], kernel, stride, unit, mode, text), table)
 
 
 def _decimal(value: float) -> str:
@@ -306,11 +308,11 @@ def _numbers_svg(
 class Pooling(Explorer):
     """Choose between the largest number and the average, and move the window over a map."""
 
-    def __init__(self, mode: str = "max", kernel: int = 2, stride: int = 2):
+    def __init__(self):
         controls = {
-            "mode": choice("Pooling mode", {"max": "largest number", "average": "average"}, mode),
-            "kernel": number("Kernel", kernel, 1, len(POOLED)),
-            "stride": number("Stride", stride, 1, len(POOLED)),
+            "mode": choice("Pooling mode", {"max": "largest number", "average": "average"}, "max"),
+            "kernel": number("Kernel", 2, 1, len(POOLED)),
+            "stride": number("Stride", 2, 1, len(POOLED)),
             "position": number("Position", 0, 0, 0),
         }
         super().__init__(pooling, controls)
@@ -349,14 +351,13 @@ def receptive_field(
     )
     text = _field_sentence(step, unit, firsts, inside)
     strides = [f.stride for f in step.field]
-    # A vector has no neighbours, and what every unit sees has none either.
-    stride = "{}×{}".format(*strides) if len(step.output) == 4 and any(strides) else "—"
-    share = f"{inside:,} of {height * width:,}"
-    table = [
-        ("sees", "stride", "centre (row, column)", "pixels in the picture"),
-        (f"{height}×{width}", stride, ", ".join(centre), share),
-    ]
-    numbers = {"top": firsts[0], "left": firsts[1], "height": height, "width": width}
+    facts = {
+        "sees": f"{height}×{width}",
+        # A vector has no neighbours, and what every unit sees has none either.
+        "stride": "{}×{}".format(*strides) if len(step.output) == 4 and any(strides) else "—",
+        "centre (row, column)": ", ".join(centre),
+        "pixels in the picture": f"{inside:,} of {height * width:,}",
+    }
     rows, columns = _map_size(step)
     units = f"{rows}×{columns}" if len(step.output) == 4 else f"all {prod(step.output[1:]):,} units"
     drawing = svg.drawing(
@@ -367,12 +368,12 @@ def receptive_field(
             f"{tidy(step.name, 30)}, {units}", (rows, columns), 300 / max(rows, columns, 8), unit
         ),
     )  # fmt: skip
-    return View(text, drawing, table, {**numbers, "inside": inside})
+    return View(text, drawing, Table.of([facts]))
 
 
 def _is_known(row: Row) -> bool:
     """Whether its units see a known part of a picture, which has two axes."""
-    return row.field is not None and None not in row.field and len(row.field) == 2
+    return row.field is not None and len(row.field) == 2
 
 
 def _check_image(image: Tensor | None, size: tuple[int, int]) -> None:
@@ -474,19 +475,13 @@ class ReceptiveField(Explorer):
 # --- the columns of VGG -------------------------------------------------------------------------
 
 
-@cache
-def _vgg_record(column: str, input_size: int, num_classes: int) -> Record:
-    build = partial(vgg.VGG, column, num_classes, input_size)
-    return on_meta(build, (3, input_size, input_size))
-
-
-def vgg_column(column: str = "D", input_size: int = 224, num_classes: int = 1000) -> View:
+def vgg_column(column: str) -> View:
     """One column of VGG's Table 1: its layers, what they cost, and what is new in it.
 
     The table has all six columns. Raises ValueError as `models.VGG` does.
     """
-    record = _vgg_record(column, input_size, num_classes)
-    costs = {name: _vgg_numbers(_vgg_record(name, input_size, num_classes)) for name in vgg.TABLE_1}
+    record = _record(224, vgg.VGG, column)
+    costs = {name: _vgg_numbers(_record(224, vgg.VGG, name)) for name in vgg.TABLE_1}
     text = (
         "Column {}: {weight_layers} layers with weights, {parameters:,} parameters, {macs:,} MACs; "
         "a unit of pool5 sees {sees}×{sees} pixels."
@@ -499,8 +494,8 @@ def vgg_column(column: str = "D", input_size: int = 224, num_classes: int = 1000
         text += f" Against {before}: {changes}; "
         text += "{:,} parameters and {:,} MACs more.".format(*more)
     heading = ("column", "layers with weights", "parameters", "MACs", "sees (pixels)")
-    table = _marked(heading, {name: cost.values() for name, cost in costs.items()}, column)
-    return View(text, _vgg_svg(column, before, record, text), table, costs[column])
+    table = _table(heading, {name: cost.values() for name, cost in costs.items()}, column)
+    return View(text, _vgg_svg(column, before, record, text), table)
 
 
 def _vgg_numbers(record: Record) -> dict[str, int]:
@@ -552,19 +547,14 @@ def _vgg_svg(column: str, before: str | None, record: Record, sentence: str) -> 
 class VGGColumns(Explorer):
     """Choose a column of VGG's Table 1, and see its layers and what they cost."""
 
-    def __init__(self, input_size: int = 224, num_classes: int = 1000):
-        columns = {"column": choice("Column", dict(zip(vgg.TABLE_1, vgg.TABLE_1)), "D")}
-        super().__init__(lambda column: vgg_column(column, input_size, num_classes), columns)
+    def __init__(self):
+        columns = {name: name for name in vgg.TABLE_1}
+        super().__init__(vgg_column, {"column": choice("Column", columns, "D")})
 
 
 # --- a convolution in groups ---------------------------------------------------------------------
 
 GROUPED = ("conv2", "conv4", "conv5")  # the layers that Figure 2 of AlexNet cuts in two
-
-
-@cache
-def _alexnet_record() -> Record:
-    return on_meta(partial(alexnet.AlexNet, groups=1), (3, 224, 224))
 
 
 def grouped(layer: str = "conv2", groups: int = 2) -> View:
@@ -573,7 +563,7 @@ def grouped(layer: str = "conv2", groups: int = 2) -> View:
     The paper has two groups, one a GPU. Raises ValueError for another layer, and for a number of
     groups that does not divide the maps of all three layers.
     """
-    record = _alexnet_record()
+    record = _record(224, alexnet.AlexNet, groups=1)
     check(1, groups=groups)
     rows = {name: record[f"features.{name}"] for name in GROUPED}
     if layer not in rows:
@@ -595,9 +585,8 @@ def grouped(layer: str = "conv2", groups: int = 2) -> View:
         f"{macs:,} MACs; with one group {record.parameters:,} and {record.macs:,}."
     )
     shares = {"parameters": parameters / record.parameters, "MACs": macs / record.macs}
-    numbers = {"parameters": parameters, "macs": macs, "reads": maps // groups}
     drawing = _grouped_svg(layer, maps, made, groups, shares, text)
-    return View(text, drawing, _marked(heading, lines, layer), numbers)
+    return View(text, drawing, _table(heading, lines, layer))
 
 
 def _grouped_svg(
@@ -627,11 +616,11 @@ def _grouped_svg(
 class Groups(Explorer):
     """Cut AlexNet's conv2, conv4 and conv5 into groups, and see what they read and cost."""
 
-    def __init__(self, layer: str = "conv2", groups: int = 2):
+    def __init__(self):
         counts = {n: "1 (all maps)" if n == 1 else str(n) for n in (1, 2, 4, 8, 16, 32)}
         controls = {
-            "layer": choice("Layer", {name: name for name in GROUPED}, layer),
-            "groups": choice("Groups", counts, groups),
+            "layer": choice("Layer", {name: name for name in GROUPED}, "conv2"),
+            "groups": choice("Groups", counts, 2),
         }
         super().__init__(grouped, controls)
 
@@ -664,7 +653,7 @@ def inception_cost(
         name: _cost(module, ours) + _cost(naive, simple)
         for name, (ours, simple) in BRANCHES.items()
     }
-    weights, macs, naive_weights, naive_macs = costs["module"]
+    weights, macs, naive_weights, _ = costs["module"]
     out, naive_out = module["cat"].output[1], naive["cat"].output[1]
     text = (
         f"{weights:,} weights ({module.parameters:,} parameters with the biases) and {macs:,} MACs "
@@ -675,12 +664,8 @@ def inception_cost(
         text += f"{naive_weights / weights:.1f} times as many."
     else:
         text += "no more than this one: here the reductions save nothing."
-    table = _marked(("branch", "weights", "MACs", "naive: weights", "naive: MACs"), costs, "")
-    numbers = {
-        "weights": weights, "macs": macs, "parameters": module.parameters, "out": out,
-        "naive_weights": naive_weights, "naive_macs": naive_macs, "naive_out": naive_out,
-    }  # fmt: skip
-    return View(text, _inception_svg(costs, text), table, numbers)
+    table = _table(("branch", "weights", "MACs", "naive: weights", "naive: MACs"), costs)
+    return View(text, _inception_svg(costs, text), table)
 
 
 def _cost(record: Record, branch: str) -> tuple[int, int]:
@@ -709,7 +694,7 @@ def _inception_svg(costs: Mapping[str, tuple[int, ...]], sentence: str) -> str:
 def inception_rows() -> dict[str, dict[str, int]]:
     """The arguments of `inception_cost` for the rows of GoogLeNet's Table 1, at 224 pixels."""
     names = list(signature(inception_cost).parameters)[2:]
-    record = on_meta(partial(googlenet.GoogLeNet, aux=False), (3, 224, 224))
+    record = _record(224, googlenet.GoogLeNet, aux=False)
     found = {}
     for name, widths in googlenet.TABLE_1.items():
         _, channels, size, _ = record[f"features.inception_{name}.branch1x1.conv"].inputs[0]
@@ -746,7 +731,7 @@ KINDS = {"A": "zero maps are added", "B": "1×1 convolution", "C": "1×1 convolu
 
 
 @cache
-def gradients(depth: int = 20, shortcut: str | None = "A", seed: int = 0) -> tuple[float, ...]:
+def gradients(depth: int, shortcut: str | None) -> tuple[float, ...]:
     """The size of the gradient in each block of an untrained ResNetCIFAR, from the input on.
 
     It is that of the block's first convolution, as `probes.depth_statistics` measures it, for eight
@@ -755,18 +740,12 @@ def gradients(depth: int = 20, shortcut: str | None = "A", seed: int = 0) -> tup
     Raises ValueError as `models.resnet.ResNetCIFAR` does.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         network = resnet.ResNetCIFAR(depth, shortcut=shortcut)
         images, labels = torch.randn(8, 3, 32, 32), torch.randint(10, (8,))
         layers = depth_statistics(network.double(), images.double(), labels)
     # The stem is "conv1", a block's first convolution "conv2_x.0.conv1".
     return tuple(layer.gradient for layer in layers if layer.name.endswith(".conv1"))
-
-
-@cache
-def _resnet_costs(depth: int, shortcut: str | None) -> tuple[int, int]:
-    record = on_meta(partial(resnet.ResNetCIFAR, depth, shortcut=shortcut), (3, 32, 32))
-    return record.parameters, record.macs
 
 
 def shortcut_switch(depth: int = 20, kind: str = "A", on: bool = True) -> View:
@@ -778,26 +757,21 @@ def shortcut_switch(depth: int = 20, kind: str = "A", on: bool = True) -> View:
     shortcuts = {"plain": None, f"residual ({kind})": kind}
     series = {name: gradients(depth, shortcut) for name, shortcut in shortcuts.items()}
     other, chosen = shortcuts if on else reversed(shortcuts)
-    lines = {
-        name: (
-            *_resnet_costs(depth, shortcuts[name]),
-            _rounded(sizes[0], 2),
-            _rounded(sizes[-1], 2),
-        )
-        for name, sizes in series.items()
-    }
+    lines = {}
+    for name, sizes in series.items():
+        record = _record(32, resnet.ResNetCIFAR, depth, shortcut=shortcuts[name])
+        ends = _rounded(sizes[0], 2), _rounded(sizes[-1], 2)
+        lines[name] = (record.parameters, record.macs, *ends)
     heading = ("network", "parameters", "MACs", "gradient, first block", "last block")
-    table = _marked(heading, lines, "")
     growth = {name: sizes[0] / sizes[-1] for name, sizes in series.items()}
-    numbers = {"parameters": lines[chosen][0], "growth": growth[chosen]}
     text = (
-        f"{chosen[0].upper()}{chosen[1:]} network with {depth} layers, {numbers['parameters']:,} "
+        f"{chosen[0].upper()}{chosen[1:]} network with {depth} layers, {lines[chosen][0]:,} "
         "parameters. Before training, the gradient of the first block is about "
         f"{_rounded(growth[chosen], 1)} times as large as that of the last one; "
         f"{other}: {_rounded(growth[other], 1)} times."
     )
     drawn = _block_graph(kind if on else None) + _gradient_plot(series, chosen)
-    return View(text, svg.drawing(WIDTH, 340, text, *drawn), table, numbers)
+    return View(text, svg.drawing(WIDTH, 340, text, *drawn), _table(heading, lines))
 
 
 def _rounded(number: float, digits: int) -> str:
@@ -850,12 +824,12 @@ def _gradient_plot(series: dict[str, Sequence[float]], chosen: str) -> list[str]
 class ShortcutSwitch(Explorer):
     """Switch the shortcuts of a ResNet off and on, and see its blocks and their gradients."""
 
-    def __init__(self, depth: int = 20, kind: str = "A", on: bool = True):
+    def __init__(self, depth: int = 20):
         kinds = {"A": "A: zero maps", "B": "B: 1×1 where it changes", "C": "C: 1×1 everywhere"}
         controls = {
-            "on": W.Checkbox(value=on, description="Shortcuts"),
+            "on": W.Checkbox(value=True, description="Shortcuts"),
             "depth": choice("Depth", {n: f"{n} layers" for n in (8, 20, 32, 44, 56)}, depth),
-            "kind": choice("Kind", kinds, kind),
+            "kind": choice("Kind", kinds, "A"),
         }
         super().__init__(shortcut_switch, controls)
 
@@ -889,9 +863,8 @@ def budget(
         f"{used}: {'too many ' + ' and '.join(over) if over else 'within the budget'}. "
         f"{2 * sum(blocks) + 2} layers with weights; the last convolution sees {sees} pixels."
     )
-    table = _marked(("part", "parameters", "MACs"), {**costs, "all": totals.values()}, "")
-    numbers = {"parameters": record.parameters, "macs": record.macs, "sees": sees}
-    return View(text, _budget_svg(costs, totals, text), table, numbers)
+    table = _table(("part", "parameters", "MACs"), {**costs, "all": totals.values()})
+    return View(text, _budget_svg(costs, totals, text), table)
 
 
 def _budget_svg(costs: dict[str, list[int]], totals: dict[str, int], sentence: str) -> str:
@@ -914,7 +887,7 @@ def _budget_svg(costs: dict[str, list[int]], totals: dict[str, int], sentence: s
 class Budget(Explorer):
     """Change the widths and depths of a small residual network, and see whether it fits."""
 
-    def __init__(self, widths: Sequence[int] = (16, 32, 64), blocks: Sequence[int] = (3, 3, 3)):
-        controls = {f"width{k}": number(f"Width {k}", w, 1, 160) for k, w in enumerate(widths, 1)}
-        controls |= {f"blocks{k}": number(f"Blocks {k}", n, 1, 9) for k, n in enumerate(blocks, 1)}
-        super().__init__(budget, controls)
+    def __init__(self):
+        widths = {f"width{k}": number(f"Width {k}", 8 * 2**k, 1, 160) for k in (1, 2, 3)}
+        blocks = {f"blocks{k}": number(f"Blocks {k}", 3, 1, 9) for k in (1, 2, 3)}
+        super().__init__(budget, widths | blocks)

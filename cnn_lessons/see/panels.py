@@ -26,15 +26,14 @@ SIGN = f"""<style onload="{escape(SCRIPT)}">
 
 
 class View(NamedTuple):
-    """What an explorer shows: a sentence, the same as a drawing (SVG), a table, its numbers.
+    """What an explorer shows: a sentence, the same as a drawing (SVG), and a table of its numbers.
 
-    The table's first line is its heading. The drawing brings its own white ground.
+    The drawing brings its own white ground.
     """
 
     sentence: str
     svg: str
-    table: Sequence[tuple[str, ...]]
-    numbers: dict[str, float]
+    table: Table
 
 
 class Panel(W.VBox):
@@ -215,16 +214,11 @@ class Explorer(Panel):
         view = self.compute(**self.state())
         self.start = vars(self).get("start", view)
         words = f'<p aria-live="polite" style="max-width: 700px">{escape(view.sentence)}</p>'
-        return f'<div style="line-height: 1.4">{view.svg}{words}{_table(view)}</div>'
+        return f'<div style="line-height: 1.4">{view.svg}{words}{view.table._repr_html_()}</div>'
 
     def static(self) -> tuple[str, str]:
         text = self.start.sentence
-        return f"<p>{escape(text)}</p>{_table(self.start)}", text
-
-
-def _table(view: View) -> str:
-    heading, *lines = map(tuple, view.table)
-    return Table(heading, tuple(lines))._repr_html_()
+        return f"<p>{escape(text)}</p>{self.start.table._repr_html_()}", text
 
 
 def number(name: str, value: int, least: int, most: int) -> W.BoundedIntText:

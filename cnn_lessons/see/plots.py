@@ -37,19 +37,23 @@ MAPS = "maps"  # the name of what looks like a photograph and is none
 ENDS = "+ marks the highest number, − the lowest below 0"
 
 
-def show(figure: Figure, text: str) -> None:
+def show(figure: Figure, text: str, name: str = "", again: bool = False) -> None:
     """Display a figure with its text twin: one sentence for readers who do not see the picture.
 
-    Raises ValueError for a text that is not one sentence.
+    With `again` they take the place of what was shown by this name. Raises ValueError for a text
+    that is not one sentence.
     """
     if not re.fullmatch(r"(?!.*[.!?]\s+[A-Z])\S.*[.!?]", text, re.DOTALL):
         raise ValueError(f"text must be one sentence with its full stop; got {text!r}")
     from IPython.display import display
 
     picture, width = _png(figure)
-    bundle = {"image/png": base64.b64encode(picture).decode(), "text/plain": text}
-    display(bundle, metadata={"image/png": {"alt": text, "width": width}}, raw=True)
-    display({"text/markdown": f"*{text}*", "text/plain": text}, raw=True)
+    drawn = {"image/png": base64.b64encode(picture).decode(), "text/plain": text}
+    words = {"text/markdown": f"*{text}*", "text/plain": text}
+    about = {"image/png": {"alt": text, "width": width}}
+    places = [{"display_id": f"{name}-{k}", "update": again} if name else {} for k in (1, 2)]
+    display(drawn, metadata=about, raw=True, **places[0])
+    display(words, raw=True, **places[1])
 
 
 def _png(figure: Figure) -> tuple[bytes, int]:
@@ -72,9 +76,9 @@ def _page(width: float, height: float, title: str) -> Page:
     return figure
 
 
-def _axes(width: float, height: float, title: str, ax: Axes | None = None) -> Axes:
-    """The axes that were given, or those of a new figure of so many inches."""
-    ax = ax or Page((width, height), layout="constrained").add_subplot()
+def _axes(width: float, height: float, title: str) -> Axes:
+    """The axes of a new figure of so many inches."""
+    ax = Page((width, height), layout="constrained").add_subplot()
     ax.set_title(_wrapped(title, width), fontsize=11)
     return ax
 
@@ -172,18 +176,11 @@ def answers(
 
 
 def confusion(
-    labels: Tensor,
-    predicted: Tensor,
-    class_names: Sequence[str],
-    title: str = "",
-    ax: Axes | None = None,
+    labels: Tensor, predicted: Tensor, class_names: Sequence[str], title: str = ""
 ) -> Figure:
-    """Rows are true classes, columns predicted ones, entries numbers of pictures.
-
-    With `ax` it is drawn there, so that several stand in one figure.
-    """
+    """Rows are true classes, columns predicted ones, entries numbers of pictures."""
     matrix = confusion_matrix(labels, predicted, len(class_names))
-    ax = _axes(6.4, 5.8, title, ax)
+    ax = _axes(6.4, 5.8, title)
     share = matrix / matrix.sum(dim=1, keepdim=True).clamp(min=1)
     ax.imshow(share.numpy(), cmap="Oranges", vmin=0, vmax=1)
     for row, column in np.ndindex(*matrix.shape):
@@ -384,12 +381,11 @@ def bubbles(
     points: dict[str, tuple[float, float, float]],
     spans: dict[str, tuple[float, float]] | None = None,
     title: str = "",
-    xlabel: str = "MACs for one picture",
     ylabel: str = "share of correct pictures",
 ) -> Figure:
     """Networks by cost and accuracy, after Canziani et al. 2016 (arXiv:1605.07678).
 
-    A point is (x, y, size): x on a log axis, size the area of the bubble. `spans` are the lowest
+    A point is (MACs, y, size), size the area of the bubble. `spans` are the lowest
     and highest y of a name. Names stand where they cover neither each other nor a bubble.
     """
     ax = _axes(7, 4.2, title)
@@ -399,7 +395,7 @@ def bubbles(
     ax.set_xscale("log")
     ax.margins(x=0.15, y=0.2)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
-    ax.set_xlabel(xlabel)
+    ax.set_xlabel("MACs for one picture")
     ax.set_ylabel(ylabel)
     _dots(ax, {name: (x, y, 1_800 * size / largest) for name, (x, y, size) in points.items()}, 8)
     return ax.figure
@@ -657,18 +653,15 @@ def film_strip(tiles: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
     return figure
 
 
-def receptive_fields(
-    image: Tensor, record: Record, title: str = "", ax: Axes | None = None
-) -> Figure:
+def receptive_fields(image: Tensor, record: Record, title: str = "") -> Figure:
     """One picture, uint8 (3, H, W), with what the middle unit of each set of maps sees of it.
 
-    With `ax` it is drawn there, so that several stand in one figure. Raises ValueError for a record
-    in which no window over a picture has a view that is known.
+    Raises ValueError for a record in which no window over a picture has a view that is known.
     """
     rows = [row for row in record if row.window and row.field and len(row.output) == 4]
     if not rows:
         raise ValueError("record must have a window over maps whose view is known; got none")
-    ax = _axes(4.6, 3, title, ax)
+    ax = _axes(4.6, 3, title)
     _picture(ax, image)
     look = [(colour, line) for line in ("-", "--") for colour in colours.COLOURS[:5]]
     for k, (row, (colour, line)) in enumerate(zip(rows, look)):
@@ -683,12 +676,9 @@ def receptive_fields(
     return ax.figure
 
 
-def connections(reads: Tensor, title: str = "", ax: Axes | None = None) -> Figure:
-    """Which input maps (rows) each output map (columns) reads, from a boolean (outputs, inputs).
-
-    With `ax` it is drawn there, so that several stand in one figure.
-    """
-    ax = _axes(6, 2.6, title, ax)
+def connections(reads: Tensor, title: str = "") -> Figure:
+    """Which input maps (rows) each output map (columns) reads, from a boolean (outputs, inputs)."""
+    ax = _axes(6, 2.6, title)
     ax.imshow(reads.T.numpy(), cmap="Greys", vmin=0, vmax=1.4)
     outputs, inputs = reads.shape
     ax.set_xticks(range(outputs))
