@@ -88,7 +88,8 @@ class Prediction:
             words = f"You said {self._said()}. It is {_words(truth)}: {verdict}."
         self.verdict = self.verdict or verdict
         words = words[0].upper() + words[1:]
-        self._tell(words)
+        if verdict:  # else the panel would answer the question for the next reader
+            self._tell(words)
         print(words)
 
     def _said(self) -> str:
