@@ -97,6 +97,26 @@ def _facts(recorded: Record, row: Row) -> tuple[tuple[str, str], ...]:
     return tuple(facts)
 
 
+def given(recorded: Record, number: int) -> tuple[tuple[str, str], ...]:
+    """What one needs to work out a step's output oneself: what it reads, and the layer's settings.
+
+    Pairs of a heading and a sentence, as the facts of a `Step`.
+    """
+    row = recorded[number]
+    shapes = " and ".join(map(_numbers, row.inputs))
+    facts = [("Reads", f"{_reads(recorded, row)}: {shapes}")]
+    makers = str(_weight_shape(row)[0]) if row.weights else ""
+    if row.window:
+        kernel, *others = map(_times, row.window)
+        names = zip(("stride", "padding", "dilation"), others)
+        settings = ", ".join(f"{name} {size}" for name, size in names)
+        what = f"{makers} kernels of" if makers else "a window of"
+        facts.append(("Layer", f"{what} {kernel}, {settings}" + ", rounded up" * row.ceil))
+    elif makers:
+        facts.append(("Layer", f"{makers} units"))
+    return tuple(facts)
+
+
 def _size(row: Row) -> str:
     """How the output's size follows from the input's, with the numbers filled in."""
     entering, leaving = row.inputs[0], row.output
