@@ -28,8 +28,10 @@ from cnn_lessons.see.steps import (
 from cnn_lessons.shapes import Record, record
 from cnn_lessons.table import Table
 
-SIDE, MOSAIC_SIDE, KERNEL_SIDE = 170, 240, 110  # pixels on the screen
+SIDE, MOSAIC_SIDE, KERNEL_SIDE = 140, 200, 100  # pixels on the screen
 
+
+DETAILS = "margin-left: 12px; line-height: 1.35"
 
 # A list box is a table that can be clicked, walked through with the arrow keys, and read aloud. Its
 # columns need letters of one width. The label is read aloud only.
@@ -77,10 +79,10 @@ class Stepper(Panel):
         if not len(self.record):
             raise ValueError("model must do something with the images; not one step was seen")
         last = len(self.record) - 1
-        self.number = W.BoundedIntText(0, 0, last, **_labelled("Step", 110))
+        self.number = W.BoundedIntText(0, 0, last, **_labelled("Step", 95))
         names = [(self._name_of(k, labels), k) for k in range(len(self.images))]
-        self.picture = W.Dropdown(options=names, **_labelled("Picture", 180))
-        self.channel = W.BoundedIntText(0, 0, 0, **_labelled("Map", 110))
+        self.picture = W.Dropdown(options=names, **_labelled("Picture", 160))
+        self.channel = W.BoundedIntText(0, 0, 0, **_labelled("Map", 95))
         self.quiz = W.Checkbox(quiz, indent=False, **_labelled("Quiz", 70))
         self.begins_as_quiz, self.hidden, self.asking, self.verdict = bool(quiz), set(), -1, ""
         self.guessed: dict[int, bool] = {}  # of each step that is known: whether at the first try
@@ -111,7 +113,7 @@ class Stepper(Panel):
         back.on_click(lambda _: self.go(self.number.value - 1))
         forth.on_click(lambda _: self.go(self.number.value + 1))
         play = W.Play(value=0, min=0, max=last, interval=1000)
-        slider = W.IntSlider(0, 0, last, readout=False, layout=W.Layout(width="130px"))
+        slider = W.IntSlider(0, 0, last, readout=False, layout=W.Layout(width="60px"))
         heading, lines = table_lines(self.record)
         self.table = W.Select(
             options=[(line, k) for k, line in enumerate(lines)],
@@ -202,7 +204,8 @@ class Stepper(Panel):
         said = f'<p aria-live="polite">{html.escape(self.verdict)}</p>'
         facts = _facts_html(given(self.record, number))
         picture = _img(self.pixels, "the picture", SIDE)
-        return f"{self._score()}<b>{number}: {name}</b> ({kind}){facts}{said}{picture}"
+        words = f"{self._score()}<b>{number}: {name}</b> ({kind}){facts}{said}{picture}"
+        return f'<div style="{DETAILS}">{words}</div>'
 
     def _score(self) -> str:
         right, asked = sum(self.guessed.values()), len(self.guessed)
@@ -269,7 +272,7 @@ def step_html(shown: Step, channel: int) -> str:
     ]
     pictures = "".join(part for part in parts if part)
     return (
-        f'<div style="margin-left: 12px; line-height: 1.35">'
+        f'<div style="{DETAILS}">'
         f"<b>{shown.number}: {html.escape(shown.name)}</b> ({html.escape(shown.kind)})"
         f"{_facts_html(shown.facts)}"
         f'<div style="display: flex; flex-wrap: wrap; gap: 12px">{pictures}</div>'
@@ -284,7 +287,7 @@ def _facts_html(facts: Sequence[tuple[str, str]]) -> str:
         f'{name}</th><td style="text-align: left">{html.escape(text)}</td></tr>'
         for name, text in facts
     )
-    return f"<table>{''.join(rows)}</table>"
+    return f'<table style="font-size: 90%">{"".join(rows)}</table>'
 
 
 def _img(pixels: np.ndarray | None, text: str, side: int) -> str:
@@ -293,7 +296,7 @@ def _img(pixels: np.ndarray | None, text: str, side: int) -> str:
     height, width = pixels.shape[:2]
     scale = side / max(height, width)
     return (
-        f'<figure style="margin: 0"><img src="{svg.png(pixels)}" alt="{text}" '
+        f'<figure style="margin: 0; width: min-content"><img src="{svg.png(pixels)}" alt="{text}" '
         f'width="{round(width * scale)}" height="{round(height * scale)}" '
         f'style="image-rendering: pixelated; max-width: none">'
         f'<figcaption style="font-size: 85%">{text}</figcaption></figure>'

@@ -107,11 +107,12 @@ def given(recorded: Record, number: int) -> tuple[tuple[str, str], ...]:
     facts = [("Reads", f"{_reads(recorded, row)}: {shapes}")]
     makers = str(_weight_shape(row)[0]) if row.weights else ""
     if row.window:
-        kernel, *others = map(_times, row.window)
-        names = zip(("stride", "padding", "dilation"), others)
-        settings = ", ".join(f"{name} {size}" for name, size in names)
-        what = f"{makers} kernels of" if makers else "a window of"
-        facts.append(("Layer", f"{what} {kernel}, {settings}" + ", rounded up" * row.ceil))
+        words = [f"{makers} kernels of" if makers else "a window of"]
+        words[0] += f" {_times(row.window.kernel)}"
+        for name, sizes in list(row.window._asdict().items())[1:]:
+            if name != "dilation" or {*sizes} != {1}:
+                words.append(f"{name} {_times(sizes if len({*sizes}) > 1 else sizes[:1])}")
+        facts.append(("Layer", ", ".join(words) + ", rounded up" * row.ceil))
     elif makers:
         facts.append(("Layer", f"{makers} units"))
     return tuple(facts)
