@@ -107,9 +107,8 @@ class Stepper(Panel):
 
     def _children(self, last: int) -> list[W.Widget]:
         """Above what goes from step to step, all linked to `number`; below table and details."""
-        narrow = {"layout": W.Layout(width="100px")}
-        back = W.Button(description="◀ Previous", **narrow)
-        forth = W.Button(description="Next ▶", **narrow)
+        back = W.Button(description="◀ Previous", layout=W.Layout(width="100px"))
+        forth = W.Button(description="Next ▶", layout=W.Layout(width="80px"))
         back.on_click(lambda _: self.go(self.number.value - 1))
         forth.on_click(lambda _: self.go(self.number.value + 1))
         play = W.Play(value=0, min=0, max=last, interval=1000)
