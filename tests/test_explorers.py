@@ -113,6 +113,65 @@ def test_settings_that_no_convolution_has_are_refused():
         ex.convolution(position=25)
 
 
+# --- a kernel with its numbers ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ex.KERNELS)
+def test_a_kernel_gives_what_torch_gives_and_shows_its_numbers(name):
+    weights, divisor = ex.KERNELS[name]
+    kernel = torch.tensor(weights, dtype=torch.float64).reshape(1, 1, 3, 3) / divisor
+    grey = IMAGE.double().mean(dim=0).round()
+    truth = F.conv2d(grey[None, None], kernel, torch.tensor([7.0]).double())[0, 0]
+    for row, column in ((0, 0), (29, 29), (4, 17)):
+        view = ex.filtering(weights, divisor, 7, row, column, IMAGE)
+        assert view.numbers["value"] == pytest.approx(float(truth[row, column]), abs=1e-3)
+        told = [[float(n.replace("−", "-")) for n in line] for line in view.table[1:]]
+        for (y, x, pixel, weight, product), given in zip(told, weights, strict=True):
+            assert pixel == grey[int(y), int(x)] and weight == given and product == pixel * weight
+        total = sum(line[-1] for line in told)
+        assert f"add up to {total:g};".replace("-", "−") in view.sentence
+        after = max(0, total / divisor + 7)
+        assert view.sentence.endswith(f"ReLU makes it {round(after, 2):g}.")
+
+
+def test_the_sobel_kernel_finds_the_edges_of_the_disc_on_both_sides():
+    values = [ex.filtering(*ex.KERNELS["Sobel, vertical edges"], 0, 6, c) for c in range(14)]
+    values = [view.numbers["value"] for view in values]
+    assert min(values) == -max(values) == -720 and values[6] == 0
+    assert values.index(720) < 6 < values.index(-720)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"weights": (1,) * 8}, "weights must be nine numbers; got 8"),
+        ({"divisor": 0}, "divisor must be a whole number of at least 1; got 0"),
+        ({"row": 30}, "row must be 0 to 29; got 30"),
+        ({"column": -1}, "column must be 0 to 29; got -1"),
+        ({"image": IMAGE.float()}, "image must be uint8"),
+        ({"image": IMAGE[:2]}, "image must be uint8"),
+        ({"image": IMAGE[:, :2]}, "image must be at least 3×3"),
+    ],
+)
+def test_kernels_and_pictures_that_do_not_fit_are_refused(settings, words):
+    with pytest.raises(ValueError, match=words):
+        ex.filtering(**{"weights": (1,) * 9, "image": IMAGE} | settings)
+
+
+def test_a_kernel_is_chosen_or_written():
+    panel = ex.Filtering(kernel="blur")
+    assert [panel.controls[name].value for name in ex.PLACES] == [1] * 9
+    assert panel.controls["divisor"].value == 9
+    panel.controls["kernel"].value = "sharpen"
+    assert [panel.controls[name].value for name in ex.PLACES] == [0, -1, 0, -1, 5, -1, 0, -1, 0]
+    panel.controls["w11"].value = 1
+    assert panel.controls["kernel"].value == ex.OWN
+    panel.controls["w11"].value = 5
+    assert panel.controls["kernel"].value == "sharpen"
+    state = " ".join(str(getattr(c, "index", c.value)) for c in panel.controls.values())
+    assert f'data-state="{state}"' in panel.shown.value
+
+
 def test_the_kernel_walks_over_the_output_and_stays_at_its_ends():
     panel = ex.ConvolutionArithmetic(7, 3, 2, 1)
     seen = []
@@ -445,6 +504,7 @@ def test_a_network_that_cannot_be_built_is_told_in_the_panel():
 
 PANELS = {
     "convolution": ex.ConvolutionArithmetic,
+    "filtering": lambda: ex.Filtering(IMAGE),
     "pooling": ex.Pooling,
     "field": lambda: ex.ReceptiveField(LENET, IMAGE),
     "vgg": ex.VGGColumns,
@@ -487,7 +547,7 @@ def test_every_control_has_a_name_and_no_two_are_alike(panel):
     assert {type(c) for c in panel.controls.values()} <= {W.BoundedIntText, W.Dropdown, W.Checkbox}
     assert set(panel.sliders) == {
         name for name, c in panel.controls.items() if isinstance(c, W.BoundedIntText)
-    }
+    } - {*ex.PLACES}
 
 
 def test_a_stored_notebook_keeps_a_plain_table_and_a_sentence(panel):

@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "cnn_lessons"
 FLOORS = (
     {"files": "", "table": ""},
     {
+        "lessons": "",
         "models": "starts conversion",
         "shapes": "fields sights follower rows recorder",
         "data": "batches generated drawn archive pictures",

@@ -13,11 +13,13 @@ from typing import NamedTuple
 
 import ipywidgets as W
 import torch
+from matplotlib import colormaps
 from torch import Tensor
+from torch.nn import functional as F
 
 from cnn_lessons.models import alexnet, googlenet, resnet, vgg
 from cnn_lessons.see import svg
-from cnn_lessons.see.colours import BLUE, GREY, ORANGE, PALE_BLUE, PALE_GREY
+from cnn_lessons.see.colours import ACTIVATIONS, BLUE, GREY, ORANGE, PALE_BLUE, PALE_GREY
 from cnn_lessons.see.panels import Explorer, View, check, choice, number, tidy
 from cnn_lessons.see.probes import depth_statistics
 from cnn_lessons.shapes import Field, Record, Row, on_meta
@@ -207,6 +209,141 @@ class ConvolutionArithmetic(Explorer):
     def move(self, steps: int) -> None:
         """Let the kernel go on or back; it stays at the ends."""
         self.set(position=self.controls["position"].value + steps)
+
+
+# --- a kernel with its numbers ------------------------------------------------------------------
+
+OWN = "numbers of your own"
+KERNELS = {  # nine weights row by row, and what the sum of the products is divided by
+    "Sobel, vertical edges": ((-1, 0, 1, -2, 0, 2, -1, 0, 1), 1),
+    "Sobel, horizontal edges": ((-1, -2, -1, 0, 0, 0, 1, 2, 1), 1),
+    "blur": ((1,) * 9, 9),
+    "sharpen": ((0, -1, 0, -1, 5, -1, 0, -1, 0), 1),
+    "as it is": ((0, 0, 0, 0, 1, 0, 0, 0, 0), 1),
+}
+PLACES = tuple(f"w{row}{column}" for row, column in product(range(3), repeat=2))
+SMALL = 210  # pixels of the drawing that a picture and a map are high and wide at most
+
+
+def filtering(
+    weights: Sequence[int], divisor: int = 1, bias: int = 0, row: int = 0, column: int = 0,
+    image: Tensor | None = None,
+) -> View:  # fmt: skip
+    """What a 3×3 kernel makes of a picture, and for one unit of its output every number.
+
+    `weights` are nine whole numbers, row by row; the sum of the products is divided by `divisor`,
+    and `bias` is added. `image` is uint8 (1 or 3, H, W), made grey, or a bright disc where none is
+    given. There is no padding. Raises ValueError for another number of weights, a divisor below 1,
+    a picture of another kind or smaller than the kernel, and a unit that is not there.
+    """
+    check(1, divisor=divisor)
+    if len(weights) != 9:
+        raise ValueError(f"weights must be nine numbers; got {len(weights)}")
+    grey = _grey(_disc() if image is None else image)
+    kernel = torch.tensor(weights, dtype=torch.float32).reshape(3, 3)
+    output = F.conv2d(grey[None, None], kernel[None, None])[0, 0] / divisor + bias
+    for name, value, size in zip(("row", "column"), (row, column), output.shape):
+        if not 0 <= value < size:
+            raise ValueError(f"{name} must be 0 to {size - 1}; got {value}")
+    seen = grey[row : row + 3, column : column + 3]
+    products, value = seen * kernel, float(output[row, column])
+    total = f"{_signed(float(products.sum()))} / {divisor} + {_signed(bias)}"
+    result, after = (_signed(round(number, 2)) for number in (value, max(0.0, value)))
+    text = (
+        f"The unit in row {row}, column {column} reads {_lines('row', row, 3)} and "
+        f"{_lines('column', column, 3)}. The nine products add up to "
+        f"{_signed(float(products.sum()))}; {total} = {result}, and ReLU makes it {after}."
+    )
+    table = [("row", "column", "pixel", "weight", "product")]
+    for a, b in product(range(3), repeat=2):
+        numbers = (seen[a, b], kernel[a, b], products[a, b])
+        table.append((str(row + a), str(column + b), *(_signed(float(n)) for n in numbers)))
+    parts = (seen, kernel, products)
+    words = (f"sum / {divisor} + bias", f"{total}", f"= {result}", f"after ReLU {after}")
+    drawing = _filtering_svg(grey, output, (row, column), parts, words, text)
+    return View(text, drawing, table, {"value": value, "rows": len(output)})
+
+
+def _disc() -> Tensor:
+    """A bright disc on a dark ground, which has edges in all directions: uint8 (1, 16, 16)."""
+    away = (torch.arange(16) - 7.5) ** 2
+    return (40 + 180 * (away[:, None] + away < 30)).to(torch.uint8)[None]
+
+
+def _grey(image: Tensor) -> Tensor:
+    """The mean of the channels in whole numbers, float (H, W)."""
+    if image.dtype != torch.uint8 or image.dim() != 3 or len(image) not in (1, 3):
+        kind = f"{image.dtype} {tuple(image.shape)}"
+        raise ValueError(f"image must be uint8 (1 or 3, H, W); got {kind}")
+    if min(image.shape[1:]) < 3:
+        raise ValueError(f"image must be at least 3×3, as the kernel is; got {[*image.shape[1:]]}")
+    return image.cpu().float().mean(dim=0).round()
+
+
+def _filtering_svg(
+    grey: Tensor, output: Tensor, unit: tuple[int, int], parts: Sequence[Tensor],
+    words: Sequence[str], sentence: str,
+) -> str:  # fmt: skip
+    """Picture and output, each with its frame; pixels times weights are products, and the rest."""
+    largest = output.abs().max().clamp(min=1e-12)
+    shades = colormaps[ACTIVATIONS]((output / largest / 2 + 0.5).numpy(), bytes=True)[..., :3]
+    coloured = torch.from_numpy(shades.copy()).permute(2, 0, 1)
+    shapes, cell, below = [], 44, TOP + SMALL + 34
+    for x, pixels, side, title in (
+        (LEFT, grey[None].to(torch.uint8), 3, "picture"),
+        (RIGHT, coloured, 1, "output, red above 0 and blue below"),
+    ):
+        height, width = pixels.shape[1:]
+        scale = SMALL / max(height, width)
+        frame = (x + unit[1] * scale, TOP + unit[0] * scale, side * scale, side * scale)
+        size = f'width="{width * scale:g}" height="{height * scale:g}"'
+        inside = f'<svg x="{x}" y="{TOP}" {size} viewBox="0 0 {width} {height}">'
+        shapes += [svg.text(x, 22, f"{title}, {height}×{width}")]
+        shapes += [f"{inside}{svg.picture(pixels)}</svg>", svg.rect(*frame, "none", ORANGE, 3)]
+    for k, (part, title) in enumerate(zip(parts, ("pixels", "× weights", "= products"))):
+        x = LEFT + k * (3 * cell + 30)
+        numbers = "".join(_numbers_svg(x, cell, part.tolist(), {}))
+        shapes += [svg.text(x, below - 8, title)]
+        shapes += [f'<g transform="translate(0 {below - TOP})">{numbers}</g>']
+    shapes += [svg.text(505, below + 20 + 26 * k, line) for k, line in enumerate(words)]
+    return svg.drawing(WIDTH, below + 3 * cell + 14, sentence, *shapes)
+
+
+class Filtering(Explorer):
+    """Choose a kernel or write one, choose a unit of the output, and see all its numbers.
+
+    `image` is the picture, uint8 (1 or 3, H, W); a bright disc where none is given.
+    """
+
+    def __init__(self, image: Tensor | None = None, kernel: str = "Sobel, vertical edges"):
+        height, width = _grey(_disc() if image is None else image).shape
+        names = {name: name for name in (*KERNELS, OWN)}
+        controls = {"kernel": choice("Kernel", names, kernel)}
+        controls |= {name: number(f"Weight {name[1:]}", 0, -99, 99) for name in PLACES}
+        controls |= {
+            "divisor": number("Divided by", 1, 1, 99),
+            "bias": number("Bias", 0, -255, 255),
+            "row": number("Row", (height - 2) // 2, 0, height - 3),
+            "column": number("Column", 2, 0, width - 3),
+        }
+        self.image, self.chosen = image, OWN
+        super().__init__(self.compute_view, controls, beside=PLACES)
+
+    def compute_view(self, kernel: str, **numbers: int) -> View:
+        weights = [numbers.pop(name) for name in PLACES]
+        return filtering(weights, image=self.image, **numbers)
+
+    def adapt(self) -> None:
+        """A kernel that is chosen writes its numbers; a number that is written makes one's own."""
+        fields = [self.controls[name] for name in (*PLACES, "divisor")]
+        kernel = self.controls["kernel"]
+        if kernel.value not in (self.chosen, OWN):
+            weights, divisor = KERNELS[kernel.value]
+            for field, value in zip(fields, (*weights, divisor)):
+                field.value = value
+        now = tuple(field.value for field in fields)
+        same = [name for name, (weights, by) in KERNELS.items() if (*weights, by) == now]
+        kernel.value = self.chosen = same[0] if same else OWN
 
 
 # --- pooling ------------------------------------------------------------------------------------

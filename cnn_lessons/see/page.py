@@ -19,7 +19,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cnn_lessons.files import write_whole
-from cnn_lessons.see.steps import as_maps, branch_lines, checked, shape_of, step, tiled, weights_of
+from cnn_lessons.see.steps import (
+    as_maps,
+    branch_lines,
+    checked,
+    given,
+    shape_of,
+    step,
+    tiled,
+    weights_of,
+)
 from cnn_lessons.see.svg import address
 from cnn_lessons.shapes import Record, Row, record
 
@@ -99,6 +108,7 @@ def _step(records: list[Record], number: int, model: nn.Module, class_names: Seq
         "name": row.name, "kind": row.kind, "branch": branch_lines(first)[number],
         "output": shape_of(row), "parameters": row.parameters, "macs": row.macs,
         "facts": [list(fact) for fact in shown.facts],
+        "given": [list(fact) for fact in given(first, number)],
         "field": [list(axis) for axis in row.field] if row.field and len(row.field) == 2 else None,
         "grid": list(row.output[-2:]) if len(row.output) >= 4 else [1, 1],
         "scores": [[[n, round(z, 3), round(p, 4)] for n, z, p in each] for each in scores],

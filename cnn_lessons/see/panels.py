@@ -186,15 +186,26 @@ class Explorer(Panel):
     """Controls over one view. Their values are the whole state: `compute` makes the rest of them.
 
     `controls` are named as the arguments of `compute`. A number field gets a slider, which has no
-    name for a screen reader and is linked to the field in the browser.
+    name for a screen reader and is linked to the field in the browser. The numbers named in
+    `beside` follow each other among the controls; they stand three by three, without sliders.
     """
 
     def __init__(
-        self, compute: Callable[..., View], controls: dict[str, W.Widget], extras: Sequence = ()
+        self,
+        compute: Callable[..., View],
+        controls: dict[str, W.Widget],
+        extras: Sequence = (),
+        beside: Sequence[str] = (),
     ):
         super().__init__()
         self.compute, self.sliders, rows = compute, {}, []
+        square = W.GridBox([controls[name] for name in beside])
+        square.layout.grid_template_columns = "repeat(3, max-content)"
         for name, control in controls.items():
+            if name in beside:
+                control.layout.width, control.style.description_width = "130px", "70px"
+                rows += [square] * (name == beside[0])
+                continue
             rows.append(W.HBox([control]))
             if isinstance(control, W.BoundedIntText):
                 limits = {"min": control.min, "max": control.max}

@@ -98,6 +98,27 @@ def _facts(recorded: Record, row: Row) -> tuple[tuple[str, str], ...]:
     return tuple(facts)
 
 
+def given(recorded: Record, number: int) -> tuple[tuple[str, str], ...]:
+    """What one needs to work out a step's output oneself: what it reads, and the layer's settings.
+
+    Pairs of a heading and a sentence, as the facts of a `Step`.
+    """
+    row = recorded[number]
+    shapes = " and ".join(map(_numbers, row.inputs))
+    facts = [("Reads", f"{_reads(recorded, row)}: {shapes}")]
+    makers = str(_weight_shape(row)[0]) if row.weights else ""
+    if row.window:
+        words = [f"{makers} kernels of" if makers else "a window of"]
+        words[0] += f" {_times(row.window.kernel)}"
+        for name, sizes in list(row.window._asdict().items())[1:]:
+            if name != "dilation" or {*sizes} != {1}:
+                words.append(f"{name} {_times(sizes if len({*sizes}) > 1 else sizes[:1])}")
+        facts.append(("Layer", ", ".join(words) + ", rounded up" * row.ceil))
+    elif makers:
+        facts.append(("Layer", f"{makers} units"))
+    return tuple(facts)
+
+
 def _size(row: Row) -> str:
     """How the output's size follows from the input's, with the numbers filled in."""
     entering, leaving = row.inputs[0], row.output
