@@ -102,6 +102,7 @@ RECIPES = {
         "gpu": Recipe(epochs=30),
     },
     "AlexNetCIFAR": _profiles(20, 30, clip=1.0, precision="auto", start="he"),
+    "AlexNetSmall": _profiles(10, 30, clip=1.0, precision="auto", start="he"),
     "VGG16": _profiles(10, 40, precision="auto"),
     "VGG16Plain": _profiles(12, 40, learning_rate=0.02, clip=1.0, precision="auto", start="he"),
     "GoogLeNetCIFAR": _profiles(30, 40, clip=1.0, precision="auto", start="he"),
