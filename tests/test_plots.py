@@ -321,7 +321,7 @@ FIGURES = {
     "filters": lambda: plots.filters(torch.randn(20, 3, 5, 5), "title"),
     "feature_maps": lambda: plots.feature_maps(torch.randn(100, 5, 5), "title"),
     "by_depth": lambda: plots.by_depth(dict.fromkeys(LONG[:6], LAYERS), "title"),
-    "errors_by_epoch": lambda: plots.errors_by_epoch(dict.fromkeys(LONG[:4], [0.9]), 0.2, "title"),
+    "errors_by_epoch": lambda: plots.errors_by_epoch({"ReLU": [0.9], "tanh": [0.9, 0.3]}, 0.2),
     "grad_cam": lambda: plots.grad_cam(
         WIDE, {f"GoogLeNetCIFAR\n{name}": torch.rand(8, 8) for name in LONG[:3]}, "title"
     ),
