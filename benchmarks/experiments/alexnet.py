@@ -12,7 +12,8 @@ from cnn_lessons.models import starts
 # --- the paper's Figure 1 -----------------------------------------------------------------------
 
 ACTIVATIONS = {"ReLU": nn.ReLU, "tanh": nn.Tanh}
-# The fastest of those tried for each, with seed 0 and 2,500 pictures: see `until_a_quarter`.
+# The fastest of those tried for each, with seed 0 and 2,500 pictures. Epochs with ReLU: 13.8 at
+# 0.02, 10.5 at 0.05, 10.8 at 0.1; with tanh: 8.1 at 0.05, 7.3 at 0.1; at 0.2 neither arrived.
 RATES = {"ReLU": 0.05, "tanh": 0.1}
 
 
