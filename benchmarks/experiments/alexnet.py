@@ -128,7 +128,10 @@ EXPERIMENTS = {
         for name in ACTIVATIONS
     }
     | {
-        "ReLU, made for it": partial(until_a_quarter, activation="ReLU", start=starts.he),
+        # With He's start 0.05 is too much: nothing is learned. At 0.02 seed 0 takes 18.6 epochs.
+        "ReLU, made for it": partial(
+            until_a_quarter, activation="ReLU", start=starts.he, slower=2.5
+        ),
         "tanh, made for it": partial(until_a_quarter, activation="tanh", start=starts.glorot),
     },
     "six_times_all_pictures": {
