@@ -44,6 +44,7 @@ _VGG16 = partial(models.VGG, "D", num_classes=10, input_size=32)
 NETWORKS = {
     "LeNet5": Network(models.LeNet5, "LeCun and others", 1998),
     "AlexNetCIFAR": Network(models.AlexNetCIFAR, "Krizhevsky and others", 2012),
+    "AlexNetSmall": Network(models.AlexNetSmall, "Krizhevsky and others", 2012),
     "VGG16": Network(partial(_VGG16, batch_norm=True), "Simonyan, Zisserman", 2014),
     "VGG16Plain": Network(_VGG16, "Simonyan, Zisserman", 2014),
     "GoogLeNetCIFAR": Network(models.GoogLeNetCIFAR, "Szegedy and others", 2014),

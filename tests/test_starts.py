@@ -95,6 +95,7 @@ def test_a_start_gives_the_network_back(start):
 FROM_SEED_0 = {
     "LeNet5": (-0.411493, 0.850588),
     "AlexNetCIFAR": (-0.044339, 0.721426),
+    "AlexNetSmall": (-0.560882, 0.794194),
     "VGG16": (0.278313, 0.604418),
     "VGG16Plain": (1.804019, 0.371281),
     "GoogLeNetCIFAR": (-5.264476, 0.307586),

@@ -8,8 +8,8 @@ that is still None is "not attempted yet", and no check ever stops a notebook. O
 # ruff: noqa: I001
 # fmt: off
 from .alexnet import (
-    check_colour_shift, check_dropout_place, check_grouped_parameters, check_half_width, check_lrn,
-    check_sizes_at_96,
+    check_colour_shift, check_dropout_place, check_grouped_parameters, check_groups,
+    check_half_width, check_lrn, check_sizes_at_96,
 )
 from .challenge import challenge
 from .common import Verdict
