@@ -19,7 +19,7 @@ def repaired() -> GoogLeNetBN:
     return GoogLeNetBN(part=PART)
 
 
-def article_stem() -> GoogLeNetBN:
+def old_stem() -> GoogLeNetBN:
     """The first layer and the first pool that were made for 224 pixels."""
     net = repaired()
     maps = net.features.conv1.out_channels
@@ -70,8 +70,8 @@ def of_one_size(module: Inception) -> nn.Sequential:
 
 
 def without_batch_norm(start: str) -> GoogLeNetBN:
-    """The article's stem, and a start of the weights in place of batch norm."""
-    net = article_stem()
+    """The old stem, and a start of the weights in place of batch norm."""
+    net = old_stem()
     for name, layer in list(net.named_modules()):
         if isinstance(layer, nn.BatchNorm2d):
             net.set_submodule(name, nn.Identity())
@@ -135,11 +135,11 @@ def helped(build: Callable[[], GoogLeNetBN]):
 STARTS = {
     "PyTorch's start": partial(without_batch_norm, "own"),
     "He's start": partial(without_batch_norm, "he"),
-    "batch norm": article_stem,
+    "batch norm": old_stem,
 }
 EXPERIMENTS = {
     "inception": {
-        "article's stem": alone(article_stem),
+        "old stem": alone(old_stem),
         "dead taps held at zero": alone(held_at_zero),
         "repaired stem": alone(repaired),
         "3×3 only": alone(three_by_three),
