@@ -106,6 +106,22 @@ def test_inception_modules(name):
     assert module(torch.empty(1, in_channels, 9, 7, device="meta")).shape == (1, out_channels, 9, 7)
 
 
+@pytest.mark.parametrize("part", [1, 2, 4, 8])
+def test_googlenet_with_batch_norm_is_table_1_divided_behind_another_stem(part):
+    first = 64 // part
+    channels, outputs = 3 * first, 5 * first
+    weights = 9 * 3 * first + first * first + 9 * first * channels
+    for row in googlenet.TABLE_1.values():
+        one, reduce3, three, reduce5, five, pool = (count // part for count in row)
+        weights += channels * (one + reduce3 + reduce5 + pool)
+        weights += 9 * reduce3 * three + 25 * reduce5 * five
+        outputs += one + reduce3 + three + reduce5 + five + pool
+        channels = one + three + five + pool
+    with torch.device("meta"):
+        found = sum(parameter.numel() for parameter in GoogLeNetBN(10, part).parameters())
+    assert found == weights + 2 * outputs + 10 * channels + 10  # a scale and a shift for each map
+
+
 def test_branches_stand_side_by_side_in_the_order_of_the_figure():
     """Figure 2, from left to right: 1x1, 3x3, 5x5, pool."""
     maps = images((4, 7, 6))
