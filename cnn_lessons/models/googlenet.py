@@ -1,7 +1,7 @@
 """GoogLeNet (Szegedy et al. 2014, arXiv:1409.4842): Table 1 and Figures 2 and 3."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -206,9 +206,8 @@ class GoogLeNetBN(nn.Module):
         if part not in (1, 2, 4, 8):
             raise ValueError(f"part must be 1, 2, 4 or 8; got {part!r}")
         table = {name: tuple(count // part for count in row) for name, row in TABLE_1.items()}
-        pools = [None] + [nn.MaxPool2d(3, stride=2, padding=1) for _ in range(3)]
-        stem = {"width": 64 // part, "size": 3, "stride": 1}
-        self.features, maps = _features(table, pools, **stem, batch_norm=True)
+        pools = [None, *(nn.MaxPool2d(3, stride=2, padding=1) for _ in range(3))]
+        self.features, maps = _features(table, pools, 64 // part, 3, 1, batch_norm=True)
         self.classifier = _classifier(maps, num_classes, dropout=0)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -217,15 +216,15 @@ class GoogLeNetBN(nn.Module):
 
 
 def _features(
-    table: Table, pools: Sequence[nn.Module | None], width: int = 64, size: int = 7,
-    stride: int = 2, batch_norm: bool = False,
+    table: Mapping[str, Sequence[int]], pools: Sequence[nn.Module | None],
+    width: int = 64, size: int = 7, stride: int = 2, batch_norm: bool = False,
 ) -> tuple[nn.Sequential, int]:
     """Everything before the last pool, and its maps; in_channels are derived, never typed.
 
     `width`, `size` and `stride` are those of the first layer; a pool that is None is left out.
     """
     layers = partial(_layers, batch_norm=batch_norm)
-    steps = {
+    steps: dict[str, nn.Module | None] = {
         **layers("conv1", "1", 3, width, size, stride), "pool1": pools[0],
         **layers("conv2_reduce", "2_reduce", width, width, 1),
         **layers("conv2", "2", width, 3 * width, 3), "pool2": pools[1],
