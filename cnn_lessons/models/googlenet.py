@@ -1,7 +1,7 @@
 """GoogLeNet (Szegedy et al. 2014, arXiv:1409.4842): Table 1 and Figures 2 and 3."""
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -205,7 +205,10 @@ class GoogLeNetBN(nn.Module):
         super().__init__()
         if part not in (1, 2, 4, 8):
             raise ValueError(f"part must be 1, 2, 4 or 8; got {part!r}")
-        table = {name: tuple(count // part for count in row) for name, row in TABLE_1.items()}
+        table = {
+            name: (a // part, b // part, c // part, d // part, e // part, f // part)
+            for name, (a, b, c, d, e, f) in TABLE_1.items()
+        }
         pools = [None, *(nn.MaxPool2d(3, stride=2, padding=1) for _ in range(3))]
         self.features, maps = _features(table, pools, 64 // part, 3, 1, batch_norm=True)
         self.classifier = _classifier(maps, num_classes, dropout=0)
@@ -216,7 +219,7 @@ class GoogLeNetBN(nn.Module):
 
 
 def _features(
-    table: Mapping[str, Sequence[int]], pools: Sequence[nn.Module | None],
+    table: Table, pools: Sequence[nn.Module | None],
     width: int = 64, size: int = 7, stride: int = 2, batch_norm: bool = False,
 ) -> tuple[nn.Sequential, int]:
     """Everything before the last pool, and its maps; in_channels are derived, never typed.
