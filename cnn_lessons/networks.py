@@ -48,6 +48,7 @@ NETWORKS = {
     "VGG16": Network(partial(_VGG16, batch_norm=True), "Simonyan, Zisserman", 2014),
     "VGG16Plain": Network(_VGG16, "Simonyan, Zisserman", 2014),
     "GoogLeNetCIFAR": Network(models.GoogLeNetCIFAR, "Szegedy and others", 2014),
+    "GoogLeNetBN": Network(models.GoogLeNetBN, "Ioffe, Szegedy", 2015),
     "ArticleResNet": Network(models.ArticleResNet, "He and others", 2015),
     "ResNetCIFAR20": Network(partial(models.ResNetCIFAR, 20), "He and others", 2015),
 }

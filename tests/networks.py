@@ -18,6 +18,7 @@ from cnn_lessons.models import (
     AlexNetSmall,
     ArticleResNet,
     GoogLeNet,
+    GoogLeNetBN,
     GoogLeNetCIFAR,
     LeNet5,
     LeNet5Original,
@@ -73,6 +74,7 @@ CASES = {
     "googlenet_cifar": Case(GoogLeNetCIFAR, SMALL, 5_983_802, None, 58),
     "googlenet_article": Case(
         partial(GoogLeNetCIFAR, table=ARTICLE_TABLE), SMALL, 5_940_912, 30_525_568, 58),
+    "googlenet_bn": Case(GoogLeNetBN, SMALL, 378_946, 30_315_008, 58, trained=True),
     "googlenet": Case(GoogLeNet, LARGE, 13_378_280, 1_582_671_872, 58),
     "googlenet_no_aux": Case(partial(GoogLeNet, aux=False), LARGE, 6_998_552, 1_582_671_872, 58),
     "resnet_article": Case(ArticleResNet, SMALL, 7_497_418, 30_200_832, 10),
