@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import common, leaderboard, muon, results, tables, tried
+from benchmarks import challenge, common, muon, results, tables, tried
 from cnn_lessons import data, networks, training
 from cnn_lessons.shapes import on_meta
 
@@ -28,7 +28,7 @@ LENET = ["--quick", "--networks", "lenet5"]
             ["--quick", "--networks", "resnetcifar20", "--seeds", "0"],
             ["network", "change"],
         ),
-        ("leaderboard", ["--quick", "--seeds", "0"], ["name", "accuracy"]),
+        ("challenge", ["--quick", "--seeds", "0"], ["name", "accuracy"]),
         ("starts", ["--quick", "--networks", "googlenetcifar", "--seeds", "0"], ["network"]),
     ],
 )
@@ -48,12 +48,12 @@ def test_time_to_accuracy_measures_both_loops():
     assert [row["loop"] for row in rows] == ["fit", "usual"]
 
 
-def test_the_stored_leaderboard_is_that_of_the_challenge():
-    record = json.loads((networks.RESULTS / "leaderboard.json").read_text())
+def test_the_stored_scoreboard_is_that_of_the_challenge():
+    record = json.loads((networks.RESULTS / "challenge_06.json").read_text())
     assert training.Recipe(**record["recipe"]) == training.CHALLENGE
     rows = {row["name"]: row for row in record["rows"]}
-    assert list(rows) == list(leaderboard.ENTRIES)
-    for name, (build, changes) in leaderboard.ENTRIES.items():
+    assert list(rows) == list(challenge.ENTRIES)
+    for name, (build, changes) in challenge.ENTRIES.items():
         table = on_meta(build, (3, 32, 32))
         assert (table.parameters, table.macs) == (rows[name]["parameters"], rows[name]["macs"])
         rate = replace(training.CHALLENGE, **changes).learning_rate

@@ -391,3 +391,47 @@ def test_shortcuts_with_ctrl_or_shift_are_still_jupyters(panels):
     expect(panels.locator(".cnn-panel")).to_have_count(2)
     panels.get_by_role("button", name="Next ▶").click()
     expect(panels.locator(".cnn-steps + .widget-html b")).to_have_text("1: features.s2")
+
+
+# --- a guess --------------------------------------------------------------------------------------
+
+ASK = """from cnn_lessons.see import predict, score
+how_many = predict("How many times more?")
+which = predict("Which of them?", ["first", "second", "third"])"""
+TELL = """how_many.reveal(9)
+which.reveal("second")
+score()"""
+
+
+def test_a_learner_commits_to_a_guess_by_keys_alone(lab, browser):
+    page, messages = opened(lab, browser, "guess", [ASK, TELL])
+    told = page.locator(".jp-OutputArea-output pre")
+    expect(told).to_contain_text("No guess: it is 9.\nNo guess: it is second.", timeout=60_000)
+    panels = page.locator(".cnn-panel")
+    number, ways = page.get_by_label("Your guess", exact=True).first, page.get_by_role("radio")
+    number.fill("nine")
+    number.press("Enter")
+    expect(panels.first).to_contain_text("A number, please")
+    number.fill("8")
+    number.press("Enter")
+    expect(panels.first).to_contain_text("You say 8.")
+    before = page.evaluate(CELLS)
+    page.get_by_role("radio", name="first", exact=True).press("Space")
+    expect(panels.last).to_contain_text("You say first.")
+    ways.first.press("ArrowDown")
+    expect(panels.last).to_contain_text("You say second.")
+    for key in ("a", "d", "d", "x"):
+        ways.nth(1).press(key)
+    assert page.evaluate(CELLS) == before
+    page.locator(".jp-Cell").nth(1).click()
+    page.keyboard.press("Control+Enter")
+    expect(told).to_contain_text(
+        "You said 8. It is 9: close.\nYou said second. It is second: right."
+    )
+    expect(told).to_contain_text("You answered 2 of 2: 1 right, 1 close.")
+    page.get_by_role("button", name="Show me", exact=True).last.press("Enter")
+    expect(panels.last).to_contain_text("No guess. Go on to see.")
+    page.wait_for_timeout(700)
+    expect(page.locator(".cnn-sign")).to_have_text(["", ""])
+    assert messages == []
+    page.close()

@@ -18,10 +18,10 @@ FLOORS = (
     },
     {
         "networks": "",
-        "see": "colours svg fonts probes plots tables diagrams curve panels steps page stepper "
-        "explorers",
+        "see": "colours svg fonts probes plots tables diagrams curve panels predictions steps page "
+        "stepper explorers",
     },
-    {"checks": "common trying comparing", "__main__": ""},
+    {"checks": "common trying comparing challenge", "__main__": ""},
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

@@ -1,5 +1,6 @@
 """The lessons as files; nbval runs them, with the folded answers that `tests/answers.py` adds."""
 
+import ast
 import re
 import shutil
 
@@ -11,6 +12,8 @@ from tests.store_notebooks import METADATA, NOTEBOOKS, lessons, repository_addre
 
 PATHS = lessons()
 FINISHED = [path for path in PATHS if path.parent == NOTEBOOKS]
+# Lessons that ask by `predict`: to become FINISHED when all of them do.
+ASKING = [path for path in FINISHED if re.search(r"see import .*predict", path.read_text("utf-8"))]
 
 
 @pytest.fixture(params=PATHS, ids=lambda path: path.stem)
@@ -97,6 +100,76 @@ def test_a_finished_lesson_has_the_size_of_one_sitting(lesson):
     assert len(code) <= 250
     assert prose(lesson).count("**Predict") >= 5
     assert len(exercises(lesson)) >= 5
+
+
+def asked_in(source):
+    """The names of `name = predict(...)` in a cell, and all that stands beside them."""
+    names, others = [], []
+    for line in ast.parse(source).body:
+        call = line.value if isinstance(line, ast.Assign) else None
+        if not isinstance(call, ast.Call) or ast.unparse(call.func) != "predict":
+            others.append(ast.unparse(line))
+        elif "guess" in {keyword.arg for keyword in call.keywords} or len(call.args) > 2:
+            others.append("a guess in " + ast.unparse(line))
+        else:
+            names.append(ast.unparse(line.targets[0]))
+    return names, others
+
+
+def wrong_predictions(cells):
+    """What is wrong with a lesson's questions: each has a cell of its own, before the answer's."""
+    wrong, asked = [], {}
+    code = [cell.source if cell.cell_type == "code" else "" for cell in cells]
+    for k, cell in enumerate(cells):
+        following = next((source for source in code[k:] if source), "")
+        if cell.cell_type == "markdown" and "**Predict" in cell.source:
+            wrong += ["no question: " + cell.source] * ("= predict(" not in following)
+        if "predict(" in code[k]:
+            names, others = asked_in(code[k])
+            wrong += [f"beside a question: {other}" for other in others]
+            wrong += [f"asked twice: {name}" for name in names if name in asked]
+            asked |= dict.fromkeys(names, k)
+    told = {name: [k for k, c in enumerate(code) if f"{name}.reveal(" in c] for name in asked}
+    wrong += [f"never told: {name}" for name in asked if not told[name]]
+    wrong += [f"told before: {name}" for name, k in asked.items() if min(told[name], default=k) < k]
+    last = max((k for places in told.values() for k in places), default=0)
+    return wrong + ["no score at the end"] * (not any("score()" in c for c in code[last:]))
+
+
+@pytest.mark.parametrize("lesson", ASKING, ids=lambda path: path.stem, indirect=True)
+def test_each_question_is_asked_before_it_is_answered(lesson):
+    assert not wrong_predictions(lesson.cells)
+
+
+ASKED = ["Text. **Predict.** How many?", "n = predict('?')\nm = predict('?', ['a', 'b'])"]
+TOLD = ["Text.", "n.reveal(9)\nm.reveal('a')", "print(1)\nscore()"]
+
+
+@pytest.mark.parametrize(
+    ("sources", "wrong"),
+    [
+        ([*ASKED, *TOLD], None),
+        (["import torch", *ASKED, "Text", "More", "print(1)", *TOLD], None),
+        ([ASKED[0], *TOLD], "no question: "),
+        ([ASKED[0], "print(1)", ASKED[1], *TOLD], "no question: "),
+        ([*ASKED, ASKED[0], *TOLD], "no question: "),
+        ([ASKED[0], ASKED[1] + "\nprint(9)", *TOLD], "beside a question: print(9)"),
+        ([ASKED[0], ASKED[1] + "\npredict('!')", *TOLD], "beside a question: predict('!')"),
+        (
+            [*ASKED, "k = predict('!', guess=3)\nk.reveal(3)", *TOLD],
+            "beside a question: a guess in",
+        ),
+        ([*ASKED, "k = predict('!')", *TOLD], "never told: k"),
+        ([TOLD[1], *ASKED, TOLD[2]], "told before: n"),
+        ([*ASKED, ASKED[1], *TOLD], "asked twice: n"),
+        ([*ASKED, TOLD[0], TOLD[2], TOLD[1]], "no score at the end"),
+    ],
+)
+def test_a_wrong_question_is_found(sources, wrong):
+    kinds = [("code" if "(" in text or "import" in text else "markdown") for text in sources]
+    cells = [nbformat.NotebookNode(cell_type=k, source=s) for k, s in zip(kinds, sources)]
+    found = wrong_predictions(cells)
+    assert any(each.startswith(wrong) for each in found) if wrong else not found, found
 
 
 def test_numbers_in_bold_are_quoted_from_the_outputs(lesson):

@@ -193,7 +193,7 @@ def test_columns_stay_aligned_with_plain_signs(monkeypatch):
 EVERYTHING = """
 import sys
 from cnn_lessons.checks.common import Verdict
-from cnn_lessons.checks.compare import leaderboard
+from cnn_lessons.checks.challenge import scoreboard
 from cnn_lessons.models import LeNet5, ResNetCIFAR
 from cnn_lessons.see import tables
 from cnn_lessons.shapes import record
@@ -204,7 +204,7 @@ for encoding in sys.argv[1:]:
     sys.stdout.reconfigure(encoding=encoding)
     print(lenet, resnet.fold(), tables.compare({"LeNet-5": lenet, "卷积": resnet}), sep="\\n")
     print(Verdict(True, "3×3 → 9"), Verdict(False, "−1"), Verdict(None, "卷积"), sep="\\n")
-    print(leaderboard("nowhere.json"))
+    print(scoreboard([{"name": "卷积", "accuracy": 0.7, "parameters": 1, "macs": 2}]))
     print(History([Epoch(1, 2.0, 0.1, 2.0, 0.1, 1.0, 900.0)], "Stopped: 卷积 × 2"), end="\\0")
 """
 

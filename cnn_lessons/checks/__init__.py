@@ -11,10 +11,11 @@ from .alexnet import (
     check_colour_shift, check_dropout_place, check_grouped_parameters, check_half_width, check_lrn,
     check_sizes_at_96,
 )
+from .challenge import challenge
 from .common import Verdict
 from .compare import (
-    Leaderboard, check_budget, check_cost_at_224, check_ensemble, check_head_shares, check_minutes,
-    check_more_than_chance, check_standard_error, enter, leaderboard,
+    check_budget, check_cost_at_224, check_ensemble, check_head_shares, check_minutes,
+    check_more_than_chance, check_standard_error,
 )
 from .comparing import check_same_function
 from .googlenet import (

@@ -1,21 +1,16 @@
-"""The checks of lesson 06, its budget and its leaderboard."""
+"""The checks of lesson 06 and its budget."""
 
-import json
 from collections.abc import Callable, Sequence
 from math import sqrt
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from cnn_lessons import networks
-from cnn_lessons.checks.common import Verdict, Wrong, check, near, number, numbers, shown, value_of
+from cnn_lessons.checks.challenge import within
+from cnn_lessons.checks.common import Wrong, check, near, number, numbers
 from cnn_lessons.checks.comparing import network
 from cnn_lessons.checks.trying import tried
-from cnn_lessons.files import write_whole
 from cnn_lessons.see.explorers import BUDGET
-from cnn_lessons.shapes import Record, record
-from cnn_lessons.table import Table
 
 VGG16_LINEAR = (123_642_856, 123_633_664)  # parameters and MACs of its three linear layers, 224
 VGG16_ALL = (138_357_544, 15_470_264_320)
@@ -222,103 +217,7 @@ def check_budget(model: nn.Module) -> str:
     layer in which most of it sits. ResNet-20 itself is refused.
     """
     table = network(model, "my_network", (3, 32, 32))
-    counts = {"parameters": table.parameters, "MACs": table.macs}
-    over = [_over(table, what, n) for what, n in counts.items() if n > BUDGET[what]]
-    if over:
-        raise Wrong(" ".join(over))
-    if not table.parameters:
-        raise Wrong("It has no parameters, so it cannot learn.")
+    used = within(table, BUDGET)
     if (table.parameters, table.macs) == (RESNET20_PARAMETERS, RESNET20_MACS):
         raise Wrong("That is ResNet-20 itself. Change its widths or its blocks.")
-    used = ", ".join(f"{count:,} of {BUDGET[what]:,} {what}" for what, count in counts.items())
-    dead = f" But {table.dead:,} weights never meet a pixel." if table.dead else ""
-    return f"{used}.{dead}"
-
-
-def _over(table: Record, what: str, count: int) -> str:
-    """How much of `what` there is too much, and where most of it sits."""
-    limit = BUDGET[what]
-    attribute = {"parameters": "parameters", "MACs": "macs"}[what]
-    largest = max(table, key=lambda row: getattr(row, attribute))
-    most = getattr(largest, attribute)
-    text = (
-        f"{count:,} {what} are {count - limit:,} too many ({count / limit:,.1f} times the budget). "
-        f"Most sit in {largest.name} ({largest.kind}): {most:,}, {most / count:.0%}."
-    )
-    if what == "parameters":
-        unused = count - sum(row.parameters for row in table)
-        if unused > most:
-            return f"{text} {unused:,} more belong to layers that did not run."
-        if largest.kind == "Linear" and most > 0.3 * count:
-            return f"{text} Average each map first: nn.AdaptiveAvgPool2d(1)."
-    elif len(largest.output) == 4:
-        return f"{text} It runs at {largest.output[2]}×{largest.output[3]} places: halve earlier."
-    return text
-
-
-# --- the leaderboard ----------------------------------------------------------------------------
-
-
-class Leaderboard(list):
-    """Entries, dictionaries with "name", "accuracy", "parameters" and "macs"; best first."""
-
-    def __repr__(self) -> str:
-        lines = [
-            (f"{place}.", entry["name"], f"{entry['accuracy']:.1%}", f"{entry['parameters']:,}",
-             f"{entry['macs']:,}")
-            for place, entry in enumerate(self, start=1)
-        ]  # fmt: skip
-        return str(Table(("", "network", "validation", "parameters", "MACs"), tuple(lines)))
-
-
-def leaderboard(path: str | Path = "leaderboard.json") -> Leaderboard:
-    """The course's entries and those of the file, if there is one and it can be read."""
-    entries = [*_references(), *_entries(Path(path))]
-    return Leaderboard(sorted(entries, key=lambda entry: -entry["accuracy"]))
-
-
-def enter(
-    name: str, model: nn.Module, accuracy: float, path: str | Path = "leaderboard.json"
-) -> Verdict | Leaderboard:
-    """Put a network on the board, in place of an older one of this name, and return the board.
-
-    The file is written whole or not at all. A network outside the budget gets its verdict instead,
-    and so does an accuracy that is none.
-    """
-    verdict = check_budget(model)
-    if not verdict.passed:
-        return verdict
-    value = value_of(accuracy)
-    if value is None or not 0 <= value <= 1:
-        return Verdict(False, f"The accuracy is a share, from 0 to 1; got {shown(accuracy)}.")
-    table = record(model, (3, 32, 32))
-    entry = {"name": str(name), "accuracy": round(value, 4)}
-    entry |= {"parameters": table.parameters, "macs": table.macs}
-    path = Path(path)
-    own = _entries(path)
-    if path.exists() and not own:
-        return Verdict(False, f"{path} is there, but is no leaderboard: name another file.")
-    others = [each for each in own if each["name"] != entry["name"]]
-    write_whole(path, (json.dumps([*others, entry], indent=2) + "\n").encode())
-    return leaderboard(path)
-
-
-def _references() -> list[dict]:
-    """What `python -m benchmarks.leaderboard` measured; nothing where its file is not there."""
-    path = networks.RESULTS / "leaderboard.json"
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
-    return [{key: row[key] for key in ("name", "accuracy", "parameters", "macs")} for row in rows]
-
-
-def _entries(path: Path) -> list[dict]:
-    """The entries of a file; of what is not one, nothing."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return []
-    kinds = {"name": str, "accuracy": (int, float), "parameters": int, "macs": int}
-    return [
-        entry
-        for entry in (found if isinstance(found, list) else [])
-        if isinstance(entry, dict) and all(isinstance(entry.get(k), t) for k, t in kinds.items())
-    ]
+    return used

@@ -1,4 +1,4 @@
-"""Where the leaderboard of lesson 06 begins: three networks, by the recipe of its challenge.
+"""Where the scoreboard of lesson 06 begins: three networks, by the recipe of its challenge.
 
 The accuracy is that of all validation pictures, the mean over the seeds. LeNet-5 has half the
 learning rate: it has no batch norm that would let it take the whole one.
@@ -47,7 +47,7 @@ def main(arguments=None) -> list[dict]:
         row |= {"learning_rate": recipe.learning_rate, "precision": runs[0].precision}
         rows.append(row | {"seconds": round(mean(run.seconds for run in runs))})
     facts = {"recipe": asdict(training.CHALLENGE), "seeds": chosen.seeds, "data": dataset.name}
-    return common.report("leaderboard", rows, chosen, **facts)
+    return common.report("challenge_06", rows, chosen, **facts)
 
 
 if __name__ == "__main__":
