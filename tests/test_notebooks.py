@@ -124,7 +124,7 @@ def wrong_predictions(cells):
         following = next((source for source in code[k:] if source), "")
         if cell.cell_type == "markdown" and "**Predict" in cell.source:
             wrong += ["no question: " + cell.source] * ("= predict(" not in following)
-        if "predict(" in code[k]:
+        if re.search(r"(?<!\.)\bpredict\(", code[k]):  # not training.predict
             names, others = asked_in(code[k])
             wrong += [f"beside a question: {other}" for other in others]
             wrong += [f"asked twice: {name}" for name in names if name in asked]
@@ -149,6 +149,7 @@ TOLD = ["Text.", "n.reveal(9)\nm.reveal('a')", "print(1)\nscore()"]
     ("sources", "wrong"),
     [
         ([*ASKED, *TOLD], None),
+        ([*ASKED, "logits, labels = training.predict(net, test)\nprint(1)", *TOLD], None),
         (["import torch", *ASKED, "Text", "More", "print(1)", *TOLD], None),
         ([ASKED[0], *TOLD], "no question: "),
         ([ASKED[0], "print(1)", ASKED[1], *TOLD], "no question: "),
