@@ -1,4 +1,4 @@
-# make lessons        install once, then open JupyterLab on the lessons
+# make lessons        install once, copy the lessons to my-lessons/, open JupyterLab on the first
 # make test           install once, then run every test, the notebooks included
 # make test-browser   test the stepper in a real JupyterLab; needs Chromium or Chrome
 # make notebooks      run every lesson on real CIFAR-10 and store its outputs
@@ -10,7 +10,8 @@ WORKERS ?= 2
 ROOT_ARGS = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 lessons: .venv/for-lessons
-	$(RUN) -m jupyterlab --notebook-dir=notebooks $(ROOT_ARGS) $(LAB_ARGS)
+	$(RUN) -m cnn_lessons lessons
+	$(RUN) -m jupyterlab my-lessons/00_start_here.ipynb $(ROOT_ARGS) $(LAB_ARGS)
 
 test: .venv/for-test
 	$(RUN) -m ruff check .

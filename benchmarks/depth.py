@@ -4,6 +4,7 @@ After section 4.2 and Figure 6 of arXiv:1512.03385: the same networks, 45,000 tr
 curve for the training and for the validation pictures; the test pictures are read once, at the end.
 Each finished training is added to the results at once, and one that is there is not run again; with
 --checkpoints a training that was stopped goes on where it was. So the sweep can be run in parts.
+`networks.depth_sweep` reads it.
 """
 
 import json
@@ -35,7 +36,7 @@ def one(dataset, kind: str, depth: int, seed: int, recipe, checkpoints: Path | N
         raise SystemExit(1)
     test = training.evaluate(model, dataset.batches("test", 500, device=device))
     curves = {name: [round(value, 4) for value in history.column(name)] for name in CURVES}
-    found = {"kind": kind, "depth": depth, "seed": seed, "epochs": recipe.epochs}
+    found = {"variant": f"{kind} {depth}", "seed": seed, "epochs": recipe.epochs}
     found |= {"test_accuracy": round(test.accuracy, 4), "seconds": round(history.seconds)}
     return found | curves | {"recipe": asdict(recipe), **common.machine()}
 
@@ -56,14 +57,16 @@ def main(arguments=None) -> list[dict]:
     if chosen.epochs is not None:
         recipe = replace(recipe, epochs=chosen.epochs)
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
-    there = {(row["kind"], row["depth"], row["seed"]) for row in rows}
-    for run in [(k, d, s) for s in chosen.seeds for d in chosen.depths for k in KINDS]:
-        if run in there:
+    there = {(row["variant"], row["seed"]) for row in rows}
+    for kind, depth, seed in [
+        (k, d, s) for s in chosen.seeds for d in chosen.depths for k in KINDS
+    ]:
+        if (f"{kind} {depth}", seed) in there:
             continue
-        rows.append(one(dataset, *run, recipe, chosen.checkpoints))
+        rows.append(one(dataset, kind, depth, seed, recipe, chosen.checkpoints))
         record = {"benchmark": "depth", "data": dataset.name, "rows": rows}
         common.write_json(path, record)
-        last = {key: rows[-1][key] for key in ("kind", "depth", "seed", "test_accuracy", "seconds")}
+        last = {key: rows[-1][key] for key in ("variant", "seed", "test_accuracy", "seconds")}
         print(last, flush=True)
     return rows
 

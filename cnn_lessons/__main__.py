@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from cnn_lessons import data, networks, training
+from cnn_lessons import data, lessons, networks, training
 from cnn_lessons.training.recipes import CHOICES, PROFILES, RECIPES, Recipe
 
 EXAMPLES = """
@@ -83,6 +83,10 @@ def parser() -> argparse.ArgumentParser:
             choices=CHOICES.get(field.name),
             help=RECIPE_HELP[field.name],
         )
+    command = commands.add_parser("lessons", help="make your own copy of the lessons to work in")
+    command.set_defaults(run=hand_out)
+    place = lessons.REPOSITORY / "my-lessons"
+    command.add_argument("--folder", default=place, help="where (default: my-lessons)")
     return options
 
 
@@ -170,6 +174,13 @@ def train(chosen: argparse.Namespace) -> int:
     if chosen.test:
         result = training.evaluate(model, cifar.batches("test", 512, device=device))
         print(f"{cifar.name}: {result.accuracy:.2%} of {result.images:,} test pictures are right")
+    return 0
+
+
+def hand_out(chosen: argparse.Namespace) -> int:
+    """Copy the lessons, and tell what happened to those that were there."""
+    news = lessons.hand_out(chosen.folder, lessons.REPOSITORY / "notebooks")
+    print(*news, f"The lessons are in {chosen.folder}.", sep="\n")
     return 0
 
 

@@ -6,19 +6,25 @@ print(results()["VGG16"]["accuracy"])  # what its recipe reached on all training
 """
 
 import hashlib
+import io
 import json
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import NamedTuple
 
 import torch
+import torchvision
 from torch import Tensor, nn
 
 from cnn_lessons import models
 from cnn_lessons.files import write_whole
+from cnn_lessons.models.conversion import from_torchvision
 from cnn_lessons.models.starts import STARTS
-from cnn_lessons.training import RECIPES, checkpoint
+from cnn_lessons.training import RECIPES, checkpoint, profile
 
 WEIGHTS = Path(__file__).parent / "weights"
 # Where `python -m benchmarks.results` writes; an installed package has them beside its modules.
@@ -137,6 +143,36 @@ def load_trained(name: str, folder: str | Path = WEIGHTS) -> nn.Module:
     return model.eval()
 
 
+def load_imagenet(
+    depth: int = 18, timeout: float = 5.0
+) -> tuple[nn.Module, Callable[..., Tensor], list[str]]:
+    """Our ResNet with the weights that torchvision trained on ImageNet, in evaluation mode.
+
+    With it come what makes its input (3, 224, 224) of a picture (PIL, or uint8 (3, H, W)), and the
+    names of its 1,000 classes. The weights, 45 MB for 18 layers, are downloaded once; the sha256 in
+    the name of the file is compared, and nothing of it is executed. Raises ValueError for a depth
+    other than 18, 34, 50, 101 or 152, and OSError where there is no network, where nothing answers
+    for `timeout` seconds, where the file is not the right one, and in the profile "test".
+    """
+    model = models.ResNet(depth)
+    weights = torchvision.models.get_model_weights(f"resnet{depth}")["IMAGENET1K_V1"]
+    if profile() == "test":
+        raise OSError("the profile is test, in which nothing is downloaded")
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(timeout)
+    try:
+        with redirect_stderr(io.StringIO()):  # it tells where it writes, also where it cannot
+            state = torch.hub.load_state_dict_from_url(
+                weights.url, map_location="cpu", check_hash=True, weights_only=True
+            )
+    except (RuntimeError, EOFError, UnpicklingError) as error:
+        raise OSError(f"{weights.url} is not what it should be: {error}") from error
+    finally:
+        socket.setdefaulttimeout(before)
+    model.load_state_dict(from_torchvision(state, model))
+    return model.eval(), weights.transforms(), weights.meta["categories"]
+
+
 def results(folder: str | Path = RESULTS) -> dict[str, dict]:
     """What the recipes reached on all training pictures, in the order of NETWORKS.
 
@@ -159,7 +195,27 @@ def experiment(name: str, measure: str, folder: str | Path = RESULTS) -> dict[st
     if not path.exists():
         there = [file.stem[11:] for file in sorted(Path(folder).glob("experiment_*.json"))]
         raise ValueError(f"name must be one of {', '.join(there) or 'none'}; got {name!r}")
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return _paired(json.loads(path.read_text(encoding="utf-8"))["rows"], measure)
+
+
+def depth_sweep(
+    measure: str, variants: Sequence[str] | None = None, folder: str | Path = RESULTS
+) -> dict[str, list]:
+    """What `python -m benchmarks.depth` measured of "plain 8", "residual 56" and others.
+
+    For each variant a value a seed, paired by place, or a list with one an epoch: "test_accuracy",
+    "epochs", "train_accuracy", "validation_accuracy", "train_loss". Seeds that one of the variants
+    has not run are left out for all. Raises ValueError for a variant or a measure that is unknown.
+    """
+    rows = json.loads((Path(folder) / "depth.json").read_text(encoding="utf-8"))["rows"]
+    there = list(dict.fromkeys(row["variant"] for row in rows))
+    if unknown := [each for each in variants or [] if each not in there]:
+        raise ValueError(f"variants must be of {', '.join(there)}; got {unknown[0]!r}")
+    return _paired([row for row in rows if row["variant"] in (variants or there)], measure)
+
+
+def _paired(rows: list[dict], measure: str) -> dict[str, list]:
+    """For each variant its values, for the seeds that all variants have, in the order of seeds."""
     found: dict[str, dict[int, object]] = {}
     for row in rows:
         if measure not in row:

@@ -42,6 +42,16 @@ def test_a_benchmark_prints_and_writes_a_table(name, options, columns, capsys, t
     assert record["rows"] == rows and {"machine", "versions"} <= set(record)
 
 
+def test_the_sweep_of_depths_is_read_back_and_runs_nothing_twice(tmp_path):
+    module = importlib.import_module("benchmarks.depth")
+    options = ["--quick", "--depths", "8", "--seeds", "0", "--folder", str(tmp_path)]
+    rows = module.main(options)
+    assert module.main(options) == rows
+    curves = networks.depth_sweep("train_accuracy", folder=tmp_path)
+    assert list(curves) == ["plain 8", "residual 8"]
+    assert len(curves["plain 8"][0]) == rows[0]["epochs"]
+
+
 def test_time_to_accuracy_measures_both_loops():
     module = importlib.import_module("benchmarks.time_to_accuracy")
     rows = module.main(LENET)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from cnn_lessons import checks
+from cnn_lessons import checks, training
 from cnn_lessons.checks import compare
 from cnn_lessons.models import VGG, LeNet5, ResNetCIFAR
 from cnn_lessons.models.resnet import three_stages
@@ -21,15 +21,10 @@ from tests.verdicts import (
     broken,
     judge,
     nothing,
-    prints,
 )
 
 LINEAR, ALL = (123_642_856, 123_633_664), (138_357_544, 15_470_264_320)  # VGG-16: parameters, MACs
 SHARES = (LINEAR[0] / ALL[0], LINEAR[1] / ALL[1])
-
-
-def minutes(images, epochs, images_per_second):
-    return images * epochs / images_per_second / 60
 
 
 def error(accuracy, images):
@@ -44,34 +39,25 @@ def times(factor, function):
     return lambda *given: factor * function(*given)
 
 
-def lead(a, b):
-    """b - c: how many pictures more A alone gets right than B alone."""
-    return int((a & ~b).sum()) - int((b & ~a).sum())
+def paired(first, second):
+    gains = second - first
+    return gains.mean(), gains.std() / len(gains) ** 0.5
 
 
-def apart(a, b):
-    return int((a ^ b).sum())
+def paired_in_numpy(first, second):
+    gains = second.numpy() - first.numpy()
+    return [float(gains.mean()), float(gains.std(ddof=1) / np.sqrt(len(gains)))]
 
 
-def mcnemar(a, b):
-    return lead(a, b) / sqrt(apart(a, b))
+def gain_and(error_of):
+    return lambda a, b: ((b - a).mean(), error_of(a, b))
 
 
-def mcnemar_in_tensors(a, b):
-    return ((a & ~b).sum() - (b & ~a).sum()) / (a != b).sum().sqrt()
-
-
-def unpaired(a, b):
-    p, q = a.float().mean().item(), b.float().mean().item()
-    return (p - q) / sqrt((p * (1 - p) + q * (1 - q)) / len(a))
-
-
-def and_in_words(a, b):
-    return (a and not b).sum()
-
-
-def difference_of_booleans(a, b):
-    return (a - b).sum()
+def by_hand(a, b):
+    total = 0
+    for k in range(len(a)):
+        total += b[k] - a[k]
+    return total / 5, (b - a).std() / 5**0.5
 
 
 def probabilities(logits):
@@ -99,14 +85,12 @@ RIGHT = [
     (checks.check_head_shares, torch.tensor(SHARES)),
     (checks.check_cost_at_224, 1_986_970_240),
     (checks.check_cost_at_224, torch.tensor(1_986_970_240)),
-    (checks.check_minutes, minutes),
-    (checks.check_minutes, lambda *given: torch.tensor(minutes(*given))),
-    (checks.check_minutes, lambda *given: [np.float32(minutes(*given))]),
     (checks.check_standard_error, error),
     (checks.check_standard_error, lambda p, n: torch.tensor(p * (1 - p) / n).sqrt()),
-    (checks.check_more_than_chance, mcnemar),
-    (checks.check_more_than_chance, mcnemar_in_tensors),
-    (checks.check_more_than_chance, lambda a, b: np.float64(mcnemar(a, b))),
+    (checks.check_paired, paired),
+    (checks.check_paired, paired_in_numpy),
+    (checks.check_paired, lambda a, b: torch.stack(paired(a, b))),
+    (checks.check_paired, lambda a, b: np.array(paired_in_numpy(a, b))),
     (checks.check_ensemble, ensemble),
     (checks.check_ensemble, lambda logits: sum(each.softmax(1) for each in logits).argmax(1)),
     (checks.check_ensemble, lambda logits: [int(k) for k in ensemble(logits)]),
@@ -145,24 +129,6 @@ WRONG = [
     (checks.check_cost_at_224, 269_722, "Those are the parameters", "factor"),
     (checks.check_cost_at_224, 1_990_000_000, "exact", "Nearly"),
     (checks.check_cost_at_224, 1, "linear layer does not", "exact"),
-    (checks.check_minutes, times(60, minutes), "Those are seconds", "hours"),
-    (checks.check_minutes, times(1 / 60, minutes), "Those are hours", "seconds"),
-    (checks.check_minutes, lambda n, e, s: n / s / 60, "one epoch", "division"),
-    (checks.check_minutes, lambda n, e, s: n * e * s / 60, "is no time", "epoch."),
-    (checks.check_minutes, lambda n, e, s: s / (n * e) / 60, "Upside down", "no time"),
-    (checks.check_minutes, times(3600, minutes), "divide by 60", "seconds."),
-    (checks.check_minutes, lambda n, e, s: n / e / s / 60, "One division too many", "one epoch"),
-    (checks.check_minutes, rounded(minutes), "rounds the result", "seconds"),
-    (checks.check_minutes, rounded(minutes, 1), "rounds the result", "whole"),
-    (checks.check_minutes, lambda *given: int(minutes(*given)), "whole numbers", "rounds"),
-    (checks.check_minutes, lambda *given: minutes(*given) > 1, "yes or no", "whole"),
-    (checks.check_minutes, lambda *given: f"{minutes(*given)} minutes", "tensor of numbers", "yes"),
-    (checks.check_minutes, lambda n, e, s: minutes(n, e, s) if e > 1 else None,
-     "returns nothing for|epochs 1", "attempted"),
-    (checks.check_minutes, lambda *given: 29.4, "29.4; 7.5 is right|images 45,000", "rounds"),
-    (checks.check_minutes, lambda *given: float("nan"), "nan; 29.41 is right", "rounds"),
-    (checks.check_minutes, prints, "prints", "attempted"),
-    (checks.check_minutes, broken, "ZeroDivisionError|images 50,000, epochs 30", "right"),
     (checks.check_standard_error, lambda p, n: p * (1 - p) / n, "variance", "one picture"),
     (checks.check_standard_error, lambda p, n: sqrt(p * (1 - p)), "for one picture", "variance"),
     (checks.check_standard_error, lambda p, n: sqrt(p * (1 - p)) / n, "root of n", "variance"),
@@ -173,22 +139,29 @@ WRONG = [
     (checks.check_standard_error, lambda p, n: sqrt(n * p * (1 - p)), "counts pictures", "root"),
     (checks.check_standard_error, rounded(error, 3), "rounds the result", "variance"),
     (checks.check_standard_error, lambda p: p, "TypeError", "variance"),
-    (checks.check_more_than_chance, times(-1, mcnemar), "The sign", "Keep"),
-    (checks.check_more_than_chance, lambda a, b: abs(mcnemar(a, b)), "Keep the sign", "The sign:"),
-    (checks.check_more_than_chance, lambda a, b: mcnemar(a, b) ** 2, "chi²", "sign"),
-    (checks.check_more_than_chance, lead, "standard deviation", "square root"),
-    (checks.check_more_than_chance, lambda a, b: lead(a, b) / apart(a, b), "square root of", "√n"),
-    (checks.check_more_than_chance, lambda a, b: lead(a, b) / sqrt(len(a)),
-     "not by √n", "pair them"),
-    (checks.check_more_than_chance, lambda a, b: lead(a, b) / sqrt(int(a.sum() + b.sum())),
-     "both get right", "√n"),
-    (checks.check_more_than_chance, unpaired, "pair them", "√n"),
-    (checks.check_more_than_chance, lambda a, b: abs(mcnemar(a, b)) > 2, "yes or no", "sign"),
-    (checks.check_more_than_chance, lambda a, b: int(mcnemar(a, b)), "whole numbers", "sign"),
-    (checks.check_more_than_chance, and_in_words, "& and ~", "sign"),
-    (checks.check_more_than_chance, difference_of_booleans, "& and ~", "sign"),
-    (checks.check_more_than_chance, lambda a, b: a.logical_not_().sum(), "changes what it is given",
-     "sign"),
+    (checks.check_paired, lambda a, b: paired(b, a), "The sign", "Keep"),
+    (checks.check_paired, gain_and(lambda a, b: (b - a).std()), "of one pair", "strangers"),
+    (checks.check_paired, gain_and(lambda a, b: (b - a).std() / len(a)), "by the number", "two"),
+    (checks.check_paired, gain_and(lambda a, b: (b - a).var() / len(a)), "variance", "root of the"),
+    (checks.check_paired, lambda a, b: tuple(f(b.numpy() - a.numpy()) for f in
+     (np.mean, lambda gains: gains.std() / len(gains) ** 0.5)), "n − 1", "strangers"),
+    (checks.check_paired, gain_and(lambda a, b: ((a.var() + b.var()) / len(a)) ** 0.5),
+     "strangers", "n − 1"),
+    (checks.check_paired, gain_and(lambda a, b: (b.std() - a.std()) / len(a) ** 0.5),
+     "no deviation", "strangers"),
+    (checks.check_paired, lambda a, b: (abs(paired(a, b)[0]), paired(a, b)[1]), "Keep the sign",
+     "The sign:"),
+    (checks.check_paired, lambda a, b: (paired(a, b)[0], 2 * paired(a, b)[1]), "two standard", "%"),
+    (checks.check_paired, lambda a, b: [100 * x for x in paired(a, b)], "per cent", "two"),
+    (checks.check_paired, lambda a, b: paired(a, b)[::-1], "Swapped", "sign"),
+    (checks.check_paired, lambda a, b: paired(a, b)[0], "mean alone", "axis"),
+    (checks.check_paired, lambda a, b: paired(a, b)[1], "error alone", "axis"),
+    (checks.check_paired, lambda a, b: paired(a, b)[0] / paired(a, b)[1], "many errors", "alone"),
+    (checks.check_paired, lambda a, b: b - a, "Those are the differences", "alone"),
+    (checks.check_paired, lambda a, b: b.mean() - a.mean() > 0, "in place of [2]", "alone"),
+    (checks.check_paired, lambda a, b: str(training.difference(a, b)), "tensor of numbers", "mean"),
+    (checks.check_paired, by_hand, "second [8]|is right", "sign"),
+    (checks.check_paired, lambda a, b: a.sub_(b).mean(), "changes what it is given", "sign"),
     (checks.check_ensemble, lambda z: torch.stack(z).mean(0).argmax(1), "Softmax first", "votes"),
     (checks.check_ensemble, lambda z: torch.stack(z).log_softmax(2).mean(0).argmax(1),
      "log_softmax too", "votes"),
@@ -247,8 +220,8 @@ NOT_YET = [
     (checks.check_cost_at_224, None, "macs_at_224"),
     *(
         (check, answer, says)
-        for check in (checks.check_minutes, checks.check_standard_error,
-                      checks.check_more_than_chance, checks.check_ensemble)
+        for check in (checks.check_standard_error,
+                      checks.check_paired, checks.check_ensemble)
         for answer, says in ((None, "Write"), (nothing, "returns nothing yet"))
     ),
     (checks.check_budget, None, "ten classes"),

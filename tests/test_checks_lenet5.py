@@ -8,8 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from cnn_lessons import checks
+from cnn_lessons import checks, training
 from cnn_lessons.checks import lenet5
+from cnn_lessons.models import LeNet5
 from tests.verdicts import (
     NONSENSE,
     assert_five_wrong_answers_each,
@@ -23,11 +24,11 @@ from tests.verdicts import (
 NAMES = tuple("abcdefghij")
 
 
-def check_predict(function):
-    return checks.check_predict(function, NAMES)
+def check_names(function):
+    return checks.check_names(function, NAMES)
 
 
-check_predict.__name__ = "check_predict"
+check_names.__name__ = "check_names"
 
 
 def names(indices):
@@ -77,7 +78,76 @@ class Enlarged(InFunctions):
         return super().forward(F.interpolate(images, size=(28, 28), mode="bilinear"))
 
 
+def mine(**other):
+    """A learner's class, of which `other` replaces layers."""
+    layers = {
+        "c1": nn.Conv2d(3, 6, 5), "s2": nn.MaxPool2d(2), "c3": nn.Conv2d(6, 16, 5),
+        "s4": nn.MaxPool2d(2), "c5": nn.Linear(400, 120), "f6": nn.Linear(120, 84),
+        "output": nn.Linear(84, 10),
+    }  # fmt: skip
+
+    class Mine(nn.Module):
+        def __init__(self):
+            super().__init__()
+            for name, layer in (layers | other).items():
+                setattr(self, name, layer)
+
+        def forward(self, images):
+            maps = self.s4(self.c3(self.s2(self.c1(images))))
+            return self.output(F.relu(self.f6(F.relu(self.c5(maps.flatten(1))))))
+
+    return Mine
+
+
+def batch_step(
+    sign=-1,
+    loss=F.cross_entropy,
+    keep_velocity=True,
+    new=lambda v, g, momentum: momentum * v + g,
+    by=lambda v, g, rate: rate * v,
+    clear=True,
+    back=lambda net, images, labels, loss: loss,
+):
+    """A learner's step with momentum."""
+
+    def step(net, velocity, images, labels, rate, momentum):
+        found = loss(net(images), labels)
+        found.backward()
+        with torch.no_grad():
+            for name, weight in net.named_parameters():
+                v = new(velocity[name], weight.grad, momentum)
+                velocity[name] = v if keep_velocity else velocity[name]
+                weight += sign * by(v, weight.grad, rate)
+        if clear:
+            net.zero_grad()
+        return back(net, images, labels, found)
+
+    return step
+
+
+def rate_in_the_velocity(net, velocity, images, labels, rate, momentum):
+    """Another way to write it, the same as long as the rate stays."""
+    loss = F.cross_entropy(net(images), labels)
+    loss.backward()
+    for name, weight in net.named_parameters():
+        velocity[name].mul_(momentum).sub_(rate * weight.grad)
+        weight.data += velocity[name]
+        weight.grad = None
+    return loss
+
+
+def with_gradients_on(net, velocity, images, labels, rate, momentum):
+    F.cross_entropy(net(images), labels).backward()
+    for weight in net.parameters():
+        weight -= rate * weight.grad
+
+
 RIGHT = [
+    (checks.check_lenet5, mine()),
+    (checks.check_lenet5, LeNet5),
+    (checks.check_batch_step, training.batch_step),
+    (checks.check_batch_step, batch_step()),
+    (checks.check_batch_step, rate_in_the_velocity),
     (checks.check_c1_parameters, 456),
     (checks.check_c1_parameters, torch.tensor([456])),
     (checks.check_c1_parameters, np.array([456])),
@@ -86,10 +156,10 @@ RIGHT = [
     (checks.check_floor, log(1 + 9 / e)),
     (checks.check_floor, torch.tensor(1.4612)),
     (checks.check_floor, 1.46),
-    (check_predict, lambda m, x: names(logits(m, x).argmax(dim=1).tolist())),
-    (check_predict, lambda m, x: names(logits(m, x).softmax(dim=1).max(dim=1).indices)),
-    (check_predict, lambda m, x: tuple(names(logits(m, x).detach().numpy().argmax(axis=1)))),
-    (check_predict, lambda m, x: np.array(NAMES)[logits(m, x).argmax(1).numpy()]),
+    (check_names, lambda m, x: names(logits(m, x).argmax(dim=1).tolist())),
+    (check_names, lambda m, x: names(logits(m, x).softmax(dim=1).max(dim=1).indices)),
+    (check_names, lambda m, x: tuple(names(logits(m, x).detach().numpy().argmax(axis=1)))),
+    (check_names, lambda m, x: np.array(NAMES)[logits(m, x).argmax(1).numpy()]),
     (checks.check_fits_mnist, mnist(2, 400)),
     (checks.check_fits_mnist, mnist(0, 256)),
     (checks.check_fits_mnist, InFunctions()),
@@ -103,8 +173,29 @@ def test_right_answers_in_every_form(check, answer):
     assert_right(check, answer)
 
 
+STEP = checks.check_batch_step
 WRONG = [
     # the check, an answer, words that the message must have, words that it must not have
+    (checks.check_lenet5, mine()(), "Pass the class itself", "None"),
+    (checks.check_lenet5, mine(c3=None), "c3 is still None", "agree"),
+    (checks.check_lenet5, mine(s2=nn.AvgPool2d(2)), "AvgPool2d|MaxPool2d", "still None"),
+    (checks.check_lenet5, mine(c1=nn.Conv2d(3, 6, 5, padding=2)), "failed|shapes", "agree"),
+    (checks.check_lenet5, mine(c3=nn.Conv2d(6, 16, 3)), "c3.weight [16, 6, 3, 3]", "failed"),
+    (checks.check_lenet5, mine(c5=nn.Linear(16 * 28 * 28, 120)), "c5.weight", "failed"),
+    (checks.check_lenet5, mine(s2=nn.MaxPool2d(2, stride=1)), "failed", "still None"),
+    (checks.check_lenet5, broken, "cannot be built|ZeroDivisionError", "None"),
+    (STEP, batch_step(sign=1), "climb", "rate is"),
+    (STEP, batch_step(clear=False), "to 0 after the step", "climb"),
+    (STEP, batch_step(by=lambda v, g, rate: v), "rate is missing", "climb"),
+    (STEP, batch_step(keep_velocity=False), "is not kept", "whole"),
+    (STEP, batch_step(new=lambda v, g, m: g), "is not kept", "whole"),
+    (STEP, batch_step(new=lambda v, g, m: m * v + (1 - m) * g), "(1 - momentum)", "not kept"),
+    (STEP, batch_step(by=lambda v, g, rate: rate * (g + 0.9 * v)), "Nesterov", "not kept"),
+    (STEP, batch_step(loss=lambda z, y: F.cross_entropy(z.softmax(1), y)), "the logits", "mean"),
+    (STEP, batch_step(loss=lambda z, y: F.cross_entropy(z, y, reduction="sum")), "mean", "logits"),
+    (STEP, batch_step(sign=0), "stay where they are", "climb"),
+    (STEP, batch_step(back=lambda *of: None), "Now return the loss", "climb"),
+    (STEP, with_gradients_on, "torch.no_grad", "climb"),
     (checks.check_c1_parameters, 6 * 5 * 5 * 3, "counted the weights|one bias", "MACs"),
     (checks.check_c1_parameters, 6 * 5 * 5, "six kernels of 5·5|3 input channels", "1998"),
     (checks.check_c1_parameters, 6 * (5 * 5 + 1), "1998", "six kernels of"),
@@ -137,29 +228,29 @@ WRONG = [
     (checks.check_floor, log(9 + e), "a wrong class gets the 1", "Turned"),
     (checks.check_floor, 1.3, "1 for the true class", "Rounded"),
     (checks.check_floor, 1, "digit or two more", "sign"),
-    (check_predict, lambda m, x: names(m(x).argmax(1)), "dropout is active", "largest"),
-    (check_predict, lambda m, x: names(logits(m, x).argmin(1)), "smallest", "Ten"),
-    (check_predict, lambda m, x: names(logits(m, x).argsort(1)[:, 1]), "not those of the largest",
+    (check_names, lambda m, x: names(m(x).argmax(1)), "dropout is active", "largest"),
+    (check_names, lambda m, x: names(logits(m, x).argmin(1)), "smallest", "Ten"),
+    (check_names, lambda m, x: names(logits(m, x).argsort(1)[:, 1]), "not those of the largest",
      "smallest"),
-    (check_predict, lambda m, x: names(logits(m, x).argmax(0)), "dim=0", "dim=1"),
-    (check_predict, lambda m, x: NAMES[logits(m, x).argmax()], "without dim=1", "values"),
-    (check_predict, lambda m, x: names(logits(m, x).argmax()), "without dim=1", "squeeze"),
-    (check_predict, lambda m, x: names(logits(m, x).max(1)[0].tolist()), "need the indices",
+    (check_names, lambda m, x: names(logits(m, x).argmax(0)), "dim=0", "dim=1"),
+    (check_names, lambda m, x: NAMES[logits(m, x).argmax()], "without dim=1", "values"),
+    (check_names, lambda m, x: names(logits(m, x).argmax()), "without dim=1", "squeeze"),
+    (check_names, lambda m, x: names(logits(m, x).max(1)[0].tolist()), "need the indices",
      "without dim=1"),
-    (check_predict, lambda m, x: names(logits(m, x).max(1).values), "one whole number",
+    (check_names, lambda m, x: names(logits(m, x).max(1).values), "one whole number",
      "without dim=1"),
-    (check_predict, lambda m, x: NAMES[logits(m, x).argmax(1).tolist()], "for k in", "without dim"),
-    (check_predict, lambda m, x: logits(m, x).argmax(1), "It returns a tensor", "of ten"),
-    (check_predict, logits, "largest of ten|class_names[k]", "dropout"),
-    (check_predict, lambda m, x: logits(m, x).argmax(1).tolist(), "returns numbers", "tensor"),
-    (check_predict, lambda m, x: [[name] for name in names(logits(m, x).argmax(1))],
+    (check_names, lambda m, x: NAMES[logits(m, x).argmax(1).tolist()], "for k in", "without dim"),
+    (check_names, lambda m, x: logits(m, x).argmax(1), "It returns a tensor", "of ten"),
+    (check_names, logits, "largest of ten|class_names[k]", "dropout"),
+    (check_names, lambda m, x: logits(m, x).argmax(1).tolist(), "returns numbers", "tensor"),
+    (check_names, lambda m, x: [[name] for name in names(logits(m, x).argmax(1))],
      "returns ['|Turn each", "numbers."),
-    (check_predict, lambda m, x: names(logits(m, x).argmax(1).squeeze().tolist()), "1 picture",
+    (check_names, lambda m, x: names(logits(m, x).argmax(1).squeeze().tolist()), "1 picture",
      "without dim"),
-    (check_predict, lambda m, x: NAMES[logits(m, x).argmax(1)[0]], "a list of 8", "Ten"),
-    (check_predict, prints, "prints", "attempted"),
-    (check_predict, broken, "ZeroDivisionError|8 picture(s)", "argmax"),
-    (check_predict, names, "TypeError", "Turn"),
+    (check_names, lambda m, x: NAMES[logits(m, x).argmax(1)[0]], "a list of 8", "Ten"),
+    (check_names, prints, "prints", "attempted"),
+    (check_names, broken, "ZeroDivisionError|8 picture(s)", "argmax"),
+    (check_names, names, "TypeError", "Turn"),
     (checks.check_fits_mnist, mnist(0, 400), "does not run|5 (Linear) failed", "pools"),
     (checks.check_fits_mnist, nn.Sequential(*mnist()[:5], nn.Linear(400, 10)),
      "C5, F6|not [10]", "ReLU"),
@@ -195,11 +286,15 @@ def test_every_check_is_tried_with_wrong_answers():
 
 
 NOT_YET = [
+    (checks.check_lenet5, None, "MyLeNet5"),
+    (checks.check_lenet5, mine(**dict.fromkeys(lenet5.LAYERS)), "Fill the gaps"),
+    (STEP, None, "batch_step"),
+    (STEP, lambda *given: None, "does nothing yet"),
     (checks.check_c1_parameters, None, "c1_parameters"),
     (checks.check_c3_parameters, None, "c3_parameters"),
     (checks.check_floor, None, "lowest_loss"),
-    (check_predict, None, "Write predict"),
-    (check_predict, lambda model, images: None, "returns nothing yet"),
+    (check_names, None, "Write name_pictures"),
+    (check_names, lambda model, images: None, "returns nothing yet"),
     (checks.check_fits_mnist, None, "1 × 28 × 28"),
 ]
 

@@ -10,7 +10,7 @@ from torchvision.models import resnet as torchvision_resnet
 
 from cnn_lessons import checks
 from cnn_lessons.checks import resnet
-from cnn_lessons.models import ArticleResNet, ResNet, ResNetCIFAR
+from cnn_lessons.models import ArticleResNet, BasicBlock, ResNet, ResNetCIFAR
 from cnn_lessons.models.resnet import Bottleneck as OurBottleneck
 from tests.verdicts import (
     NONSENSE,
@@ -59,10 +59,11 @@ class Block(nn.Module):
     def __init__(
         self, in_channels, channels, stride, widen=4, bias=False, stride_on=2, padding=1,
         needs=lambda stride, widens: stride > 1 or widens, projection_stride=True, norm=True,
-        first=False, relus=(True, True, True), adds=True, relu_before=False,
+        first=False, relus=(True, True, True), adds=True, relu_before=False, runs_first=False,
     ):  # fmt: skip
         super().__init__()
         out, self.relus, self.adds, self.relu_before = widen * channels, relus, adds, relu_before
+        self.runs_first = runs_first
         self.shortcut = nn.Identity()
         projection = nn.Identity()
         if needs(stride, in_channels != out):
@@ -70,7 +71,7 @@ class Block(nn.Module):
             projection = nn.Sequential(conv, *([nn.BatchNorm2d(out)] if norm else []))
         if first:
             self.shortcut = projection
-        strides = [stride if place == stride_on else 1 for place in (1, 2, 3)]
+        strides = [stride if stride_on in (place, "all") else 1 for place in (1, 2, 3)]
         self.conv1 = nn.Conv2d(in_channels, channels, 1, strides[0], bias=bias)
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, strides[1], padding, bias=bias)
@@ -83,11 +84,14 @@ class Block(nn.Module):
 
     def forward(self, x):
         first, second, third = (F.relu if there else nn.Identity() for there in self.relus)
+        beside = self.shortcut(x) if self.runs_first else None
         residual = second(self.bn2(self.conv2(first(self.bn1(self.conv1(x))))))
         residual = self.bn3(self.conv3(residual))
         if self.relu_before:
             return F.relu(residual) + self.shortcut(x)
-        return third(residual + self.shortcut(x)) if self.adds else F.relu(residual)
+        if not self.adds:
+            return F.relu(residual)
+        return third(residual + (self.shortcut(x) if beside is None else beside))
 
 
 class FromParts(nn.Module):
@@ -134,6 +138,57 @@ class NormedLast(Block):
         return F.relu(self.bn3(self.conv3(residual)) + self.shortcut(x))
 
 
+class Basic(nn.Module):
+    """Figure 5's basic block; each argument behind the stride may be a slip."""
+
+    def __init__(
+        self, in_channels, channels, stride=1, needs=lambda stride, widens: stride > 1 or widens,
+        bias=False, norm=True, projection_stride=True, relus=(True, True), adds=True, first=False,
+        relu_before=False, strides=None, size=1,
+    ):  # fmt: skip
+        super().__init__()
+        self.relus, self.adds, self.relu_before = relus, adds, relu_before
+        self.first, side = first, nn.Identity()
+        if needs(stride, in_channels != channels):
+            step = stride if projection_stride else 1
+            conv = nn.Conv2d(in_channels, channels, size, step, padding=size // 2, bias=bias)
+            side = nn.Sequential(conv, *([nn.BatchNorm2d(channels)] if norm else []))
+        if first:
+            self.shortcut = side
+        one, two = strides or (stride, 1)
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, one, padding=1, bias=bias)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, two, padding=1, bias=bias)
+        self.bn2 = nn.BatchNorm2d(channels)
+        if not first:
+            self.shortcut = side
+
+    def forward(self, x):
+        first, last = (F.relu if there else nn.Identity() for there in self.relus)
+        beside = self.shortcut(x)
+        residual = self.bn2(self.conv2(first(self.bn1(self.conv1(x)))))
+        if self.relu_before:
+            return F.relu(residual) + beside
+        return last(residual + beside) if self.adds else last(residual)
+
+
+class Unwritten(Basic):
+    def forward(self, x):
+        return None
+
+
+def twice_strided(in_channels, channels, stride=1):
+    return Basic(in_channels, channels, stride, strides=(stride, stride))
+
+
+class Gap(Basic):
+    """The cell as it is given, with forward alone filled in."""
+
+    def __init__(self, in_channels, channels, stride=1):
+        super().__init__(in_channels, channels, stride)
+        self.shortcut = None
+
+
 # --- starts and repairs -------------------------------------------------------------------------
 
 
@@ -177,11 +232,31 @@ def by_name(net):
             weight.data.zero_()
 
 
-def stem(size, stride, padding=None, **settings):
+class Later(partial):
+    """An answer that is made where it is judged: networks of 30 MB do not wait in a table."""
+
+
+def made(answer):
+    return answer() if isinstance(answer, Later) else answer
+
+
+def stem(size, stride, padding=None, then=(), before=(), **settings):
     net = ArticleResNet(**settings)
     padding = size // 2 if padding is None else padding
     net.conv1 = nn.Conv2d(3, 64, size, stride, padding, bias=False)
+    return nn.Sequential(*before, net, *then) if then or before else net
+
+
+def in_silence():
+    """The last block no longer halves, but its shortcut does: one number is added to four."""
+    net = ArticleResNet()
+    net.block4.conv1 = nn.Conv2d(512, 512, 3, padding=1, bias=False)
     return net
+
+
+def bn2_asleep(block):
+    nn.init.zeros_(block.bn2.weight)
+    block.bn2.bias.requires_grad_(False)
 
 
 RIGHT = [
@@ -201,15 +276,20 @@ RIGHT = [
     (checks.check_quiet_start, zero("bn2.weight")),
     (checks.check_quiet_start, every_block(new_parameter)),
     (checks.check_quiet_start, by_name),
-    (checks.check_repaired, stem(3, 1)),
-    (checks.check_repaired, stem(7, 1)),
-    (checks.check_repaired, stem(5, 1, padding=0)),
+    (checks.check_repaired, Later(stem, 3, 1)),
+    (checks.check_repaired, Later(stem, 7, 1)),
+    (checks.check_repaired, Later(stem, 5, 1, padding=0)),
+    (checks.check_residual_block, Basic),
+    (checks.check_residual_block, partial(Basic, first=True)),
+    (checks.check_residual_block, BasicBlock),
+    (checks.check_bottleneck, partial(Block, first=True, runs_first=True)),
+    (checks.check_bottleneck, partial(Block, runs_first=True)),
 ]
 
 
 @pytest.mark.parametrize(("check", "answer"), RIGHT)
 def test_right_answers_in_every_form(check, answer):
-    assert_right(check, answer)
+    assert_right(check, made(answer))
 
 
 WRONG = [
@@ -271,7 +351,7 @@ WRONG = [
     (checks.check_bottleneck, partial(Block, needs=lambda stride, widens: True),
      "(64, 16, 1)|although the shape stays", "changes"),
     (checks.check_bottleneck, partial(Block, needs=lambda stride, widens: False),
-     "(64, 32, 2)|needs a projection", "although"),
+     "(64, 16, 2)|needs a projection", "although"),
     (checks.check_bottleneck, partial(Block, needs=lambda stride, widens: stride > 1),
      "(64, 32, 1)|needs a projection", "although"),
     (checks.check_bottleneck, partial(Block, needs=lambda stride, widens: widens),
@@ -300,7 +380,7 @@ WRONG = [
     (checks.check_quiet_start, zero("bn1.weight", "bn2.weight"), "for ever|bn2", "enormous"),
     (checks.check_quiet_start, zero("conv2.weight"), "enormous|not a convolution", "for ever"),
     (checks.check_quiet_start, zero("conv1.weight"), "enormous|not a convolution", "for ever"),
-    (checks.check_quiet_start, every_block(frozen), "frozen|stays 0", "for ever"),
+    (checks.check_quiet_start, every_block(frozen), "frozen|bn2.weight", "for ever"),
     (checks.check_quiet_start, every_block(lambda block: nn.init.dirac_(block.conv2.weight)),
      "6 of 6 blocks", "frozen"),
     (checks.check_quiet_start, lambda net: nn.init.zeros_(net.conv2_x[0].bn2.weight),
@@ -312,23 +392,53 @@ WRONG = [
     (checks.check_quiet_start, every_block(other_layers), "other weights now", "still add"),
     (checks.check_quiet_start, prints, "prints", "attempted"),
     (checks.check_quiet_start, broken, "ZeroDivisionError", "blocks"),
-    (checks.check_repaired, ArticleResNet(), "3,407,872|45.5%|16×16", "larger"),
-    (checks.check_repaired, stem(3, 2), "smaller kernel with the same stride", "larger"),
-    (checks.check_repaired, stem(7, 4), "conv1 leaves 8×8", "smaller kernel"),
-    (checks.check_repaired, nn.Sequential(nn.Upsample(scale_factor=2), ArticleResNet()), "larger",
+    (checks.check_quiet_start, every_block(bn2_asleep), "frozen|bn2.bias", "still add"),
+    (checks.check_repaired, Later(ArticleResNet), "3,407,872|45.5%|16×16", "larger"),
+    (checks.check_repaired, Later(stem, 3, 2), "smaller kernel with the same stride", "larger"),
+    (checks.check_repaired, Later(stem, 7, 4), "conv1 leaves 8×8", "smaller kernel"),
+    (checks.check_repaired, Later(stem, 7, 2, before=[nn.Upsample(scale_factor=2)]), "larger",
      "dead"),
-    (checks.check_repaired, nn.Sequential(stem(3, 1), nn.Softmax(dim=1)), "softmax", "dead"),
-    (checks.check_repaired, nn.Sequential(stem(3, 1), nn.ReLU()), "last step is ReLU", "dead"),
-    (checks.check_repaired, ResNetCIFAR(20), "four blocks; yours has 9", "dead"),
-    (checks.check_repaired, stem(3, 1, num_classes=5), "[N, 5]", "dead"),
-    (checks.check_repaired, nn.Sequential(nn.Conv2d(1, 3, 1), stem(3, 1)), "does not run", "dead"),
+    (checks.check_repaired, Later(in_silence), "block4.add|1×1 and 2×2|in silence", "larger"),
+    (checks.check_repaired, Later(stem, 3, 1, then=[nn.Softmax(dim=1)]), "softmax", "dead"),
+    (checks.check_repaired, Later(stem, 3, 1, then=[nn.ReLU()]), "last step is ReLU", "dead"),
+    (checks.check_repaired, Later(ResNetCIFAR, 20), "four blocks; yours has 9", "dead"),
+    (checks.check_repaired, Later(stem, 3, 1, num_classes=5), "[N, 5]", "dead"),
+    (checks.check_repaired, Later(stem, 3, 1, before=[nn.Conv2d(1, 3, 1)]), "does not run", "dead"),
     (checks.check_repaired, ArticleResNet, "a class|ArticleResNet()", "run"),
+    (checks.check_bottleneck, partial(Block, stride_on="all"), "the 3×3 and to the projection",
+     "paper"),
+    (checks.check_bottleneck, partial(Block, first=True, relus=(True, True, False)),
+     "addition is missing", "in this order"),
+    (checks.check_bottleneck,
+     partial(Block, first=True, runs_first=True, relus=(True, False, True)),
+     "first two batch norms", "in this order"),
+    (checks.check_residual_block, partial(Basic, needs=lambda stride, widens: stride > 1),
+     "(64, 128, 1)|needs a projection", "although"),
+    (checks.check_residual_block, partial(Basic, needs=lambda stride, widens: widens),
+     "(64, 64, 2)|needs a projection", "although"),
+    (checks.check_residual_block, partial(Basic, needs=lambda stride, widens: True),
+     "(64, 64, 1)|although the shape stays", "changes"),
+    (checks.check_residual_block, partial(Basic, projection_stride=False),
+     "the first 3×3 and to the projection", "1×1 (the paper"),
+    (checks.check_residual_block, twice_strided, "the first 3×3 and to the projection", "missing"),
+    (checks.check_residual_block, partial(Basic, norm=False), "stands behind each", "bias"),
+    (checks.check_residual_block, partial(Basic, bias=True), "has a bias", "behind each conv"),
+    (checks.check_residual_block, partial(Basic, size=3), "The projection is 1×1", "stride"),
+    (checks.check_residual_block, partial(Basic, adds=False), "shortcut is not added", "ReLU"),
+    (checks.check_residual_block, partial(Basic, relus=(False, True)),
+     "after the first batch norm, and", "missing"),
+    (checks.check_residual_block, partial(Basic, relus=(True, False)), "addition is missing",
+     "first batch"),
+    (checks.check_residual_block, partial(Basic, relu_before=True), "not before it", "missing"),
+    (checks.check_residual_block, Gap, "NoneType|self.shortcut(x)", "attempted"),
+    (checks.check_residual_block, Basic(64, 64), "the class itself", "failed"),
+    (checks.check_residual_block, broken, "ZeroDivisionError", "nn.Module"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("check", "answer", "says", "not_says"), WRONG)
 def test_each_slip_has_its_sentence(check, answer, says, not_says):
-    assert_wrong(check, answer, says, not_says)
+    assert_wrong(check, made(answer), says, not_says)
 
 
 def test_every_check_is_tried_with_wrong_answers():
@@ -341,6 +451,8 @@ NOT_YET = [
     (checks.check_option_a, None, "option_a"),
     (checks.check_option_a, nothing, "returns nothing yet"),
     (checks.check_bottleneck, None, "Bottleneck(in_channels, channels, stride)"),
+    (checks.check_residual_block, None, "what forward returns"),
+    (checks.check_residual_block, Unwritten, "forward returns nothing yet"),
     (checks.check_quiet_start, None, "quiet_start"),
     (checks.check_quiet_start, nothing, "changed no weight yet"),
     (checks.check_repaired, None, "repaired"),

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from cnn_lessons import checks
+from cnn_lessons import checks, training
 from cnn_lessons.checks import start
 from tests.verdicts import (
     NONSENSE,
@@ -114,7 +114,55 @@ def check_separator(kernel, threshold):
     return checks.check_separator(kernel, threshold, BLUE, GREEN)
 
 
+def mean_square(layer, picture, wanted):
+    return ((layer(picture) - wanted) ** 2).mean()
+
+
+def kernel_step(
+    loss=mean_square, move=lambda w, rate: w.sub_(rate * w.grad), clear=True, back=None
+):
+    """A learner's step: its loss, how the weight moves, and what it returns."""
+
+    def step(layer, picture, wanted, rate):
+        found = loss(layer, picture, wanted)
+        found.backward()
+        with torch.no_grad():
+            move(layer.weight, rate)
+        if clear:
+            layer.weight.grad = None
+        return found if back is None else back(layer, picture, wanted, found)
+
+    return step
+
+
+def by_an_optimizer(layer, picture, wanted, rate):
+    optimizer = torch.optim.SGD(layer.parameters(), lr=rate)
+    loss = F.mse_loss(layer(picture), wanted)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def with_gradients_on(layer, picture, wanted, rate):
+    mean_square(layer, picture, wanted).backward()
+    layer.weight -= rate * layer.weight.grad
+
+
+def a_new_weight(layer, picture, wanted, rate):
+    mean_square(layer, picture, wanted).backward()
+    layer.weight = layer.weight - rate * layer.weight.grad
+
+
+def without_backward(layer, picture, wanted, rate):
+    with torch.no_grad():
+        layer.weight -= rate * layer.weight.grad
+
+
 RIGHT = [
+    (checks.check_kernel_step, training.kernel_step),
+    (checks.check_kernel_step, kernel_step()),
+    (checks.check_kernel_step, by_an_optimizer),
     (checks.check_sizes, [28, 32, 14, 55, 112]),
     (checks.check_sizes, (28.0, 32, 14, 55, 112)),
     (checks.check_sizes, torch.tensor([28, 32, 14, 55, 112])),
@@ -155,7 +203,23 @@ def grid(a, b, c, d):
     return [[a, b], [c, d]]
 
 
+STEP = checks.check_kernel_step
 WRONG = [
+    (STEP, kernel_step(move=lambda w, rate: w.add_(rate * w.grad)), "climbs|minus", "Square"),
+    (STEP, kernel_step(clear=False), "to 0 after the step", "climbs"),
+    (STEP, kernel_step(move=lambda w, rate: w.sub_(w.grad)), "rate is missing", "climbs"),
+    (STEP, kernel_step(lambda *of: mean_square(*of) * 30), "the sum of the squares", "rate"),
+    (STEP, kernel_step(lambda f, x, y: (f(x) - y).abs().mean()), "not take their size", "cancel"),
+    (STEP, kernel_step(lambda f, x, y: (f(x) - y).mean()), "below 0 cancel", "size"),
+    (STEP, kernel_step(move=lambda w, rate: None), "stays where it is", "climbs"),
+    (STEP, kernel_step(lambda *of: mean_square(*of) / 2), "not to where", "sum"),
+    (STEP, kernel_step(back=lambda *of: None), "Now return the loss", "not to where"),
+    (STEP, kernel_step(back=lambda f, x, y, loss: mean_square(f, x, y)), "one before", "Now"),
+    (STEP, with_gradients_on, "torch.no_grad", "climbs"),
+    (STEP, a_new_weight, "with -=", "no_grad"),
+    (STEP, without_backward, "comes before the step", "no_grad"),
+    (STEP, kernel_step(lambda f, x, y: (f(x) - y) ** 2), "take the mean", "no gradient"),
+    (STEP, kernel_step(lambda *of: mean_square(*of).detach()), "out of the network", "mean"),
     # the check, an answer, words that the message must have, words that it must not have
     (checks.check_sizes, [27, 32, 14, 55, 112], "(a)|ends with + 1", "padding|(b)"),
     (checks.check_sizes, [28, 31, 14, 55, 112], "(b)|add it twice", "ends with|Or"),
@@ -184,8 +248,8 @@ WRONG = [
     (checks.check_pooling, Parts(LARGEST, None), "average is still empty", "largest"),
     (checks.check_horizontal_edges, SOBEL.T, "Turn it by 90", "add up"),
     (checks.check_horizontal_edges, torch.ones(3, 3) / 9, "flat picture|add up to 0", "columns"),
-    (checks.check_horizontal_edges, edges("0 0 0", "0 1 0", "0 0 0"), "flat picture", "upright"),
-    (checks.check_horizontal_edges, SOBEL + SOBEL.T, "upright edges too", "Turn"),
+    (checks.check_horizontal_edges, edges("0 0 0", "0 1 0", "0 0 0"), "flat picture", "vertical"),
+    (checks.check_horizontal_edges, SOBEL + SOBEL.T, "vertical edges too", "Turn"),
     (checks.check_horizontal_edges, edges("-1 -1 -1", "-1 8 -1", "-1 -1 -1"), "columns", "flat"),
     (checks.check_horizontal_edges, edges("1 -2 1", "-2 4 -2", "1 -2 1"), "neither", "columns"),
     (checks.check_horizontal_edges, torch.zeros(3, 3), "answers to nothing", "neither"),
@@ -305,6 +369,8 @@ NOT_YET = [
     (checks.check_horizontal_edges, None, "3×3"),
     (checks.check_cost, Parts(None, None), "parameters and macs"),
     (checks.check_receptive_field, None, "sees"),
+    (STEP, None, "kernel_step"),
+    (STEP, lambda layer, picture, wanted, rate: None, "does nothing yet"),
     (checks.check_conv2d, None, "my_conv2d"),
     (checks.check_conv2d, lambda *anything: None, "returns nothing yet"),
     (check_separator, Parts(None, None), "threshold"),

@@ -15,7 +15,7 @@ def history(epochs):
 @pytest.fixture
 def shown(monkeypatch):
     found = []
-    monkeypatch.setattr(curve, "display", lambda data, **how: found.append((data, how)))
+    monkeypatch.setattr("IPython.display.display", lambda data, **how: found.append((data, how)))
     return found
 
 

@@ -11,6 +11,7 @@ import re
 import tarfile
 import threading
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,9 @@ import platformdirs
 import pytest
 import requests
 import torch
+from torch.nn import functional as F
 
-from cnn_lessons import data, files
+from cnn_lessons import data, files, networks
 from cnn_lessons.data import DataError, archive, generated
 from cnn_lessons.data.batches import draw, with_validation
 from tests.test_interrupts import interrupted, moments
@@ -245,6 +247,43 @@ def test_generate_refuses_bad_arguments():
     for arguments in ({"train": 9}, {"test": 0}, {"seed": -1}):
         with pytest.raises(ValueError, match="needs train >= 10"):
             data.generate(**arguments)
+
+
+# ---- The drawn ship ----
+
+
+def test_the_ship_has_a_dark_hull_under_a_light_sky():
+    for size in (32, 64, 224):
+        ship = data.ship(size)
+        assert ship.shape == (3, size, size) and ship.dtype == torch.uint8
+        sky, hull, bottom, sea = (
+            ship[:, int(size * y), size // 2].float() for y in (0.05, 0.63, 0.72, 0.95)
+        )
+        assert sky.min() > 150 and hull.max() < 60
+        assert bottom[0] > 100 > bottom[2], "red"
+        assert sea[2] > sea[0] + 50, "blue"
+
+
+def test_the_ship_is_the_same_at_each_call_and_of_each_size():
+    ship = data.ship()
+    assert torch.equal(ship, data.ship(32))
+    difference = (F.avg_pool2d(data.ship(128).float(), 4) - ship.float()).abs()
+    assert difference.mean() < 3, "but for the edges, which 4x4 points a pixel make smooth"
+
+
+def test_trained_networks_call_the_drawing_a_ship():
+    mean, std = ([0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616])
+    ship = data.ship().float() / 255
+    images = (ship - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+    for name in ("LeNet5", "ResNetCIFAR20"):
+        with torch.inference_mode():
+            probabilities = networks.load_trained(name)(images[None]).softmax(dim=1)[0]
+        assert probabilities[data.CLASS_NAMES.index("ship")] > 0.9, name
+
+
+def test_a_ship_without_a_pixel_is_refused():
+    with pytest.raises(ValueError, match="size must be at least 1; got 0"):
+        data.ship(0)
 
 
 # ---- Batch files ----
@@ -1060,3 +1099,12 @@ def test_batches_of_other_pictures_or_another_order_have_another_identity():
     assert identity["sha256"] != other.batches("train", 8, augment=True).identity()["sha256"]
     assert identity["sha256"] == dataset.batches("train", 8).identity()["sha256"]
     assert identity != dataset.batches("train", 8, augment=True, seed=1).identity()
+
+
+def test_one_picture_in_a_hundred_tells_data_sets_apart():
+    dataset = data.generate(train=120, test=10)
+    images = dataset.train.images.clone()
+    images[100] = 255 - images[100]
+    other = replace(dataset, train=data.Split(images, dataset.train.labels))
+    sums = [each.batches("train", 8).identity()["sha256"] for each in (dataset, other)]
+    assert sums[0] != sums[1]

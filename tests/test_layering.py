@@ -11,10 +11,11 @@ PACKAGE = Path(__file__).resolve().parents[1] / "cnn_lessons"
 FLOORS = (
     {"files": "", "table": ""},
     {
+        "lessons": "",
         "models": "starts conversion",
         "shapes": "fields sights follower rows recorder",
-        "data": "batches generated archive",
-        "training": "history statistics recipes state checkpoint measure precision loop",
+        "data": "batches generated drawn archive pictures",
+        "training": "history statistics recipes state checkpoint measure precision loop by_hand",
     },
     {
         "networks": "",

@@ -8,9 +8,9 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from cnn_lessons.models import LeNet5, LeNet5Original
+from cnn_lessons.models import VGG, LeNet5, LeNet5Original
 from cnn_lessons.models.lenet import TABLE_1
-from cnn_lessons.shapes import record
+from cnn_lessons.shapes import on_meta, record
 
 
 def test_parameters_and_macs_of_the_article_s_network():
@@ -37,6 +37,26 @@ def test_connections_of_the_original_layer_by_layer():
         assert table[name].parameters * prod(table[name].output[2:]) == connections
     for name, connections in (("s2", 5_880), ("s4", 2_000)):
         assert 5 * prod(table[name].output[1:]) == connections
+
+
+def test_products_of_the_original_one_by_one():
+    """Lesson 00 divides VGG-16's by them: 47,501 times, or 37,217 with the zeros of our C3."""
+    products = {"c1": 0, "c3": 0, "c3 with zeros": 0}
+    reads = LeNet5Original().c3.reads.tolist()
+    for _ in range(28 * 28):
+        products["c1"] += 6 * 5 * 5
+    for _ in range(10 * 10):
+        for maps in reads:
+            products["c3"] += 5 * 5 * sum(maps)
+            products["c3 with zeros"] += 5 * 5 * len(maps)
+    linear = 120 * 400 + 84 * 120
+    needed = products["c1"] + products["c3"] + linear
+    assert (products["c3"], products["c3 with zeros"]) == (150_000, 240_000)
+    assert needed == 325_680
+    macs = record(LeNet5Original(), (1, 32, 32)).macs
+    assert macs == needed + 90_000
+    vgg = on_meta(VGG, (3, 224, 224)).macs
+    assert (round(vgg / needed), round(vgg / macs)) == (47_501, 37_217)
 
 
 def test_table_1_reads_as_the_paper_says():
@@ -97,6 +117,7 @@ def test_subsampling_is_weight_times_sum_plus_bias():
 
 def test_the_nearest_picture_wins():
     output = LeNet5Original().output
+    assert output.centres.unique().tolist() == [-1, 1]
     logits = output(output.centres)
     assert logits.argmax(dim=1).tolist() == list(range(10)) and (logits.diagonal() == 0).all()
     assert (logits - logits.diagonal().diag()).max() <= 0

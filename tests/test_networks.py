@@ -3,11 +3,15 @@
 import hashlib
 import json
 import os
+import socket
+import sys
 from dataclasses import replace
 from functools import partial
+from urllib.error import URLError
 
 import pytest
 import torch
+import torchvision
 
 from cnn_lessons import data, networks, training
 from cnn_lessons.models import starts
@@ -205,3 +209,56 @@ def test_the_stored_weights_reach_what_their_card_says(name):
         pytest.skip(f"the card is for {networks.card(name)['data']}, this is {cifar.name}")
     result = training.evaluate(networks.load_trained(name), cifar.batches("test", 500))
     assert result.accuracy == pytest.approx(networks.card(name)["accuracy"], abs=0.0005)
+
+
+# --- weights from elsewhere, and the sweep of depths ----------------------------------------------
+
+
+def test_the_imagenet_network_is_torchvisions_under_our_names(monkeypatch):
+    torch.manual_seed(0)
+    theirs, asked = torchvision.models.resnet18().eval(), {}
+
+    def download(url, **how):
+        asked.update(how, url=url, timeout=socket.getdefaulttimeout())
+        print("Downloading", file=sys.stderr)
+        return theirs.state_dict()
+
+    monkeypatch.setenv("CNN_LESSONS_PROFILE", "cpu")
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", download)
+    model, prepare, classes = networks.load_imagenet(18, timeout=3)
+    assert asked["check_hash"] is True and asked["weights_only"] is True and asked["timeout"] == 3
+    assert asked["url"].endswith("resnet18-f37072fd.pth") and socket.getdefaulttimeout() is None
+    question = prepare(torch.randint(256, (3, 300, 400), dtype=torch.uint8))[None]
+    with torch.no_grad():
+        torch.testing.assert_close(model(question), theirs(question))
+    assert question.shape == (1, 3, 224, 224) and len(classes) == 1000 and not model.training
+
+
+@pytest.mark.parametrize("error", [URLError("no name"), RuntimeError("hash"), EOFError()])
+def test_without_the_imagenet_weights_there_is_an_oserror(error, monkeypatch):
+    def download(url, **how):
+        raise error
+
+    monkeypatch.setenv("CNN_LESSONS_PROFILE", "cpu")
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", download)
+    with pytest.raises(OSError):
+        networks.load_imagenet(18)
+    assert socket.getdefaulttimeout() is None
+
+
+def test_the_tests_download_no_weights(monkeypatch):
+    monkeypatch.setenv("CNN_LESSONS_PROFILE", "test")
+    with pytest.raises(OSError, match="nothing is downloaded"):
+        networks.load_imagenet(18)
+
+
+def test_the_sweep_pairs_the_seeds_of_the_depths_that_are_asked_for(tmp_path):
+    rows = [("plain 8", 0, 0.1), ("plain 8", 1, 0.2), ("plain 56", 1, 0.3)]
+    keys = ("variant", "seed", "test_accuracy")
+    text = json.dumps({"rows": [dict(zip(keys, row)) for row in rows]})
+    (tmp_path / "depth.json").write_text(text)
+    sweep = partial(networks.depth_sweep, "test_accuracy", folder=tmp_path)
+    assert sweep() == {"plain 8": [0.2], "plain 56": [0.3]}
+    assert sweep(["plain 8"]) == {"plain 8": [0.1, 0.2]}
+    with pytest.raises(ValueError, match="variants must be of plain 8, plain 56; got 'plain 20'"):
+        sweep(["plain 20"])

@@ -1,12 +1,16 @@
 """The lessons as files; nbval runs them, with the folded answers that `tests/answers.py` adds."""
 
 import ast
+import json
 import re
 import shutil
+from itertools import permutations
 
 import nbformat
 import pytest
 
+from cnn_lessons import networks
+from cnn_lessons.training import Difference, difference
 from tests.answers import ANSWER
 from tests.store_notebooks import METADATA, NOTEBOOKS, lessons, repository_address, tidy
 
@@ -33,10 +37,14 @@ def prose(lesson):
 
 def output_text(lesson):
     """All that the stored outputs say in words and numbers."""
-    outputs = [output for cell in code_cells(lesson) for output in cell.outputs]
+    return "\n".join(map(said_by, code_cells(lesson)))
+
+
+def said_by(cell):
+    """What the stored outputs of one cell say."""
     return "\n".join(
         str(output.get("text", "")) + str(output.get("data", {}).get("text/plain", ""))
-        for output in outputs
+        for output in cell.outputs
     )
 
 
@@ -124,7 +132,7 @@ def wrong_predictions(cells):
         following = next((source for source in code[k:] if source), "")
         if cell.cell_type == "markdown" and "**Predict" in cell.source:
             wrong += ["no question: " + cell.source] * ("= predict(" not in following)
-        if re.search(r"(?<!\.)\bpredict\(", code[k]):  # not training.predict
+        if re.search(r"(?<![\w.])predict\(", code[k]):  # and no training.predict
             names, others = asked_in(code[k])
             wrong += [f"beside a question: {other}" for other in others]
             wrong += [f"asked twice: {name}" for name in names if name in asked]
@@ -175,9 +183,150 @@ def test_a_wrong_question_is_found(sources, wrong):
 
 def test_numbers_in_bold_are_quoted_from_the_outputs(lesson):
     stored = output_text(lesson)
-    for quoted in prose(lesson).split("**")[1::2]:
+    without_code = re.sub("```.*?```", "", prose(lesson), flags=re.DOTALL)
+    for quoted in without_code.split("**")[1::2]:
         for number in re.findall(r"\d[\d,]*\.\d+", quoted):
             assert re.search(rf"(?<![\d.]){re.escape(number)}(?!\d)", stored), number
+
+
+# --- comparing sentences ------------------------------------------------------------------------
+
+SIGNED = re.compile(r"[+−]\d[\d,.]*\d? ± \d[\d,.]*\d?|[+−]\d ± \d")  # "+1.3 ± 0.4"
+COMPARES = re.compile(
+    r"\b(better|worse|faster|slower|higher|lower|(more|less|fewer) (\w+ )?than(?! \*{0,2}\d)"
+    r"|beats?|gains?|leads?|ahead|outdo\w*|overtakes?|wins?|helps?|hurts?|costs? \S+ points)\b"
+)
+OF_A_TRAINING = re.compile(r"%|\bpoints?\b|\bloss\b|\baccura|\bepochs?\b|\berrors?\b")
+# What needs no seeds: what a paper says, and what can be counted.
+CITED = re.compile(r"\b(paper|papers|Table|Figure|published|authors?)\b")
+COUNTED = re.compile(
+    r"\b(parameters|weights|MACs|memory|layers|bytes|pixels|share of|of the work)\b"
+)
+RANGES = re.compile(r"\branges?\b[^.]*\b(touch|overlap|meet|disjoint|apart)", re.IGNORECASE)
+
+
+def sentences(text):
+    """Those of the prose: without tables, code, folded answers and the appendix."""
+    text = re.split("^## Appendix", text, flags=re.MULTILINE)[0]
+    text = re.sub(r"<details>.*?</details>|```.*?```", "\n\n", text, flags=re.DOTALL)
+    text = re.sub(r"^(#.*|\|.*|<!--.*)$", "\n", text, flags=re.MULTILINE)
+    blocks = re.split(r"\n\s*\n|\n(?=[-*] |\d+\. )", text)
+    ends = r"(?<=[.!?])[*_)]{0,2}\s+(?=[A-Z*_(\[`$])"
+    found = [re.split(ends, " ".join(block.split())) for block in blocks]
+    return [sentence for block in found for sentence in block if sentence]
+
+
+def unshown(text):
+    """The sentences that compare measured numbers and do not say whether that is shown."""
+    return [
+        sentence
+        for sentence in sentences(text)
+        if re.search(r"\*\*[^*]*\d[^*]*\*\*", sentence)
+        and COMPARES.search(sentence)
+        and OF_A_TRAINING.search(sentence)
+        and not re.search(r"\bshown\b", sentence)
+        and not CITED.search(sentence)
+        and not (COUNTED.search(sentence) and not re.search(r"\bpoints?\b|accura", sentence))
+    ]
+
+
+def stored_differences():
+    """Of every two variants of every stored comparison, by each measure that is a number."""
+    for path in networks.RESULTS.glob("experiment_*.json"):
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        for measure in set(rows[0]) - {"variant", "seed", "seconds"}:
+            found = networks.experiment(path.stem[11:], measure)
+            for first, second in permutations(found.values(), 2):
+                numbers = all(isinstance(value, (int, float)) for value in (*first, *second))
+                if numbers and len(first) > 1:
+                    yield difference(first, second)
+
+
+def as_quoted(found: Difference):
+    """How a lesson may write it: in points of a hundred or in its own units, rounded."""
+    for scale in (100, 1):
+        for digits in range(4):
+            text = f"{scale * found.mean:+.{digits}f} ± {scale * found.error:.{digits}f}"
+            yield text.replace("-", "−"), found.shown
+
+
+STORED = {pair for found in stored_differences() for pair in as_quoted(found)}
+VERDICT = re.compile(rf"({SIGNED.pattern})[^\n]*?\b((?:not )?shown)\b")
+
+
+def misquoted(text, cells):
+    """Comparisons in bold that no cell printed, no training measured, or that say another verdict.
+
+    A cell that reads a stored comparison must agree with it; one that trains by itself and takes
+    the `difference` counts as it is.
+    """
+    live = [c for c in cells if "difference(" in c.source and "experiment(" not in c.source]
+    measured = STORED | {
+        (pair, verdict == "shown")
+        for cell in live
+        for pair, verdict in VERDICT.findall(said_by(cell))
+    }
+    printed, wrong = "\n".join(map(said_by, cells)), []
+    for sentence in sentences(text):
+        for quoted in re.findall(r"\*\*([^*]+)\*\*", sentence):
+            for pair in SIGNED.findall(quoted):
+                said = {"not " not in word for word in re.findall(r"(?:not )?shown\b", sentence)}
+                if pair not in printed or not any((pair, verdict) in measured for verdict in said):
+                    wrong.append(sentence)
+    return wrong
+
+
+def test_a_comparison_in_bold_is_what_the_trainings_measured(lesson):
+    assert misquoted(prose(lesson), code_cells(lesson)) == []
+
+
+def test_who_compares_trainings_says_whether_it_is_shown(lesson):
+    assert unshown(prose(lesson)) == []
+
+
+def test_that_ranges_do_not_touch_is_no_argument(lesson):
+    assert [each for each in sentences(prose(lesson)) if RANGES.search(each)] == []
+
+
+def test_the_readme_keeps_the_same_rules():
+    text = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
+    assert unshown(text) == [] == [each for each in sentences(text) if RANGES.search(each)]
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("Muon is better: **65.9 %** of\nthe pictures.", "unshown"),
+        ("It fits. With heads the loss is lower by **0.2**! Fine.", "unshown"),
+        ("- ReLU gains **1.3 points** here", "unshown"),
+        ("Muon is better: **65.9 %** (not shown).", ""),
+        ("It has fewer parameters than VGG, **0.3** million, 1 %.", ""),
+        ("One is better by **+1.0 ± 0.4 points, 5 seeds: shown**.", ""),
+        ("One is better by **+1.0 ± 0.4**: not shown.", "misquoted"),
+        ("One is better by **+9.0 ± 0.4 points, 5 seeds: shown**.", "misquoted"),
+        ("One is worse by **−2.0 ± 0.5** points: shown.", "misquoted"),
+        ("The paper says that one is better by **2.0** points.", ""),
+        ("The ranges of the seeds do not\ntouch.", "ranges"),
+        ("| better | **2.0 %** |\n|---|---|", ""),
+        ("<details>better: **2.0 %**</details>", ""),
+    ],
+)
+def test_a_sentence_that_breaks_a_rule_is_found(text, rule):
+    output = nbformat.v4.new_output("stream", text="mine: +1.0 ± 0.4 points, 5 seeds: shown\n")
+    cell = nbformat.v4.new_code_cell("training.difference(a, b)", outputs=[output])
+    found = {
+        "unshown": unshown(text),
+        "misquoted": misquoted(text, [cell]),
+        "ranges": [each for each in sentences(text) if RANGES.search(each)],
+    }
+    assert [name for name, wrong in found.items() if wrong] == [rule] * bool(rule)
+
+
+def test_a_stored_comparison_must_agree_with_the_outputs_that_quote_it():
+    output = nbformat.v4.new_output("stream", text="+77.7 ± 0.4 points, 5 seeds: shown\n")
+    source = "training.difference(*networks.experiment(NAME, MEASURE).values())"
+    cell = nbformat.v4.new_code_cell(source, outputs=[output])
+    assert misquoted("Better: **+77.7 ± 0.4 points, 5 seeds: shown**.", [cell])
 
 
 def test_every_figure_has_its_text_twin(lesson):
@@ -198,6 +347,23 @@ def test_every_exercise_is_unanswered_and_has_a_folded_answer(lesson):
     for k in exercises(lesson):
         assert "Not attempted yet" in str(lesson.cells[k].outputs)
         assert ANSWER.search(lesson.cells[k + 1].source)
+
+
+def test_a_network_that_is_added_stands_in_the_comparison_without_an_edit(monkeypatch):
+    found = networks.results()
+    found["Made"] = found["LeNet5"] | {"network": "Made", "accuracy": 0.999, "seeds": [0]}
+    monkeypatch.setattr(networks, "results", lambda: found)
+    monkeypatch.setitem(networks.NETWORKS, "Made", networks.NETWORKS["LeNet5"])
+    monkeypatch.setitem(networks.RECIPES, "Made", networks.RECIPES["LeNet5"])
+    cells = nbformat.read(NOTEBOOKS / "06_compare.ipynb", as_version=4).cells
+    [build] = [k for k, cell in enumerate(cells) if cell.source.startswith("## Build it")]
+    names = {}
+    for cell in cells[2:build]:
+        if cell.cell_type == "code":
+            exec(compile(cell.source, "cell", "exec"), names)
+    assert {"Made", "LeNet5"} <= set(names["small"]) & set(names["points"])
+    assert names["rows"][-1]["network"] == names["best"] == "Made"
+    assert names["rows"][-1]["accuracy"] == "99.9%"
 
 
 def test_the_writer_puts_the_address_into_a_lesson_and_drops_widgets(tmp_path):

@@ -50,6 +50,7 @@ def test_every_step_has_its_words_and_its_maps(lenet):
     assert dict(c1["facts"])["Parameters"].endswith("= 456")
     assert [axis[:2] for axis in c1["field"]] == [[0, 4], [0, 4]] and c1["grid"] == [28, 28]
     assert page["left_out"] == []
+    assert c1["given"][1] == ["Layer", "6 kernels of 5×5, stride 1, padding 0"]
 
 
 def test_the_grey_sheet_is_the_layers_output_to_the_last_shade(lenet):

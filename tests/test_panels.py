@@ -36,8 +36,8 @@ def square(side, colour="grey"):
         raise ValueError("side must not be <3>")
     area = str(side * side)
     shape = svg.drawing(9, 9, f"a {colour} square", svg.rect(0, 0, side, side, colour))
-    table = [("side", "area"), (str(side), area)]
-    return panels.View(f"A {colour} square of {area}.", shape, table, {"area": side * side})
+    table = Table(("side", "area"), ((str(side), str(area)),))
+    return panels.View(f"A {colour} square of {area}.", shape, table)
 
 
 def explorer():

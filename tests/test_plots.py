@@ -411,18 +411,6 @@ def test_show_refuses_a_text_that_is_not_one_sentence(text):
         plots.show(plots.pictures(IMAGES), text)
 
 
-def test_several_can_stand_in_one_figure():
-    figure = plots.Figure()
-    left, middle, right = figure.subplots(1, 3)
-    labels = torch.tensor([0, 1, 1])
-    assert plots.confusion(labels, labels, NAMES[:2], "all right", ax=left) is figure
-    assert plots.connections(LeNet5Original().c3.reads, "pairs", ax=middle) is figure
-    table = record(LeNet5(), (3, 32, 32))
-    image = torch.zeros(3, 32, 32, dtype=torch.uint8)
-    assert plots.receptive_fields(image, table, "views", ax=right) is figure
-    assert [ax.get_title() for ax in figure.axes] == ["all right", "pairs", "views"]
-
-
 def test_a_timeline_has_the_areas_of_its_macs():
     points = {"old": (1998, 6e4, 4e5), "small": (2012, 6e7, 1e9), "big": (2014, 1e8, 1e10)}
     (ax,) = plots.timeline(points, "years").axes
@@ -495,3 +483,19 @@ def test_two_layers_of_3x3_read_5x5_pixels_those_in_the_middle_in_the_most_ways(
     ]  # fmt: skip
     with pytest.raises(ValueError, match="kernel odd; got 2 and 4"):
         plots.ways(2, 4)
+
+
+def test_depth_curves_have_a_panel_a_kind_a_band_a_line_and_no_spike():
+    train, spike = [[0.2, 0.6], [0.4, 0.8]], [[0.3, 0.01], [0.3, 0.7]]
+    curves = {f"{kind} {depth}": (train, spike) for depth in (8, 56) for kind in ("plain", "res")}
+    figure = plots.depth_curves(curves, "errors")
+    assert [ax.get_title() for ax in figure.axes] == ["plain", "res"]
+    for ax in figure.axes:
+        assert len(ax.lines) == 4 and len(ax.collections) == 4
+        bold, thin = ax.lines[:2]
+        assert bold.get_linewidth() > 2 * thin.get_linewidth()
+        assert bold.get_color() == thin.get_color() != ax.lines[2].get_color()
+        assert list(bold.get_ydata()) == pytest.approx([0.7, 0.3])
+        assert ax.get_ylim() == pytest.approx((0.9 * 0.2, 1.05 * 0.8))
+    with pytest.raises(ValueError, match="at most three depths; got 8, 20, 44, 56"):
+        plots.depth_curves({f"plain {depth}": (train, train) for depth in (8, 20, 44, 56)})

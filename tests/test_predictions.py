@@ -159,6 +159,12 @@ def test_the_page_gets_an_answer_to_each_button():
         before = prediction.answer.value
 
 
+def test_the_panel_of_who_has_not_guessed_tells_nothing(said):
+    prediction = predict("How many?")
+    prediction.reveal(123)
+    assert "123" not in prediction.answer.value and "123" in said()
+
+
 # --- without it -----------------------------------------------------------------------------------
 
 

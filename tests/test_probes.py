@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from cnn_lessons.models import VGG, GoogLeNet, LeNet5, LeNet5Original
+from cnn_lessons.models import VGG, BasicBlock, GoogLeNet, LeNet5, LeNet5Original
 from cnn_lessons.models.googlenet import loss_with_aux
 from cnn_lessons.see import probes
 from tests.networks import images, randomise
@@ -123,6 +123,16 @@ def test_the_statistics_of_a_hand_made_network():
     assert second.spread == 0 and second.gradient == float("inf")
 
 
+def test_the_spread_is_the_root_of_the_mean_square_over_the_units():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False))
+    with torch.no_grad():
+        model[1].weight.copy_(torch.tensor([[3.0, 0.0], [0.0, 1.0]]))
+    # The units give 3 and 9, and twice 5: variances of 18 and 0.
+    batch = torch.tensor([[1.0, 5.0], [3.0, 5.0]]).view(2, 2, 1, 1)
+    (layer,) = probes.depth_statistics(model, batch, torch.tensor([0, 0]))
+    assert layer.spread == pytest.approx(3.0)
+
+
 def test_the_vgg_of_the_article_cannot_start_but_one_with_batch_norm_can():
     torch.manual_seed(0)
     batch, labels = images(SMALL, 16), torch.arange(16) % 10
@@ -177,3 +187,24 @@ def test_pictures_that_were_not_normalised_are_refused():
         probes.features_of(Linear(), PICTURE, "maps")
     with pytest.raises(ValueError, match="images must be 2 or more"):
         probes.depth_statistics(Linear(), PICTURE[None], torch.tensor([0]))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_ratio_of_a_block_is_that_of_what_it_adds_to_what_it_carries(training):
+    torch.manual_seed(0)
+    block = BasicBlock(3, 3)
+    net = nn.Sequential(block, nn.AdaptiveAvgPool2d(1)).train(training)
+    nn.init.constant_(block.bn2.weight, 2.0)  # the spread of a normalised map is then 2
+    before, maps = state(net), 0.5 * torch.randn(64, 3, 8, 8)
+    ratios = probes.residual_ratios(net, maps)
+    assert ratios == {"0": pytest.approx(2 / float(maps.std()), rel=1e-3)}
+    for old, new in zip(before[2], state(net)[2]):
+        assert torch.equal(old, new)
+    assert state(net)[:2] == before[:2]
+
+
+def test_a_network_without_shortcuts_has_no_ratio():
+    with pytest.raises(ValueError, match="basic blocks with a shortcut"):
+        probes.residual_ratios(
+            nn.Sequential(BasicBlock(3, 3, shortcut=None)), torch.rand(2, 3, 8, 8)
+        )

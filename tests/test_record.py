@@ -163,7 +163,7 @@ def test_a_live_tap_is_one_whose_gradient_is_not_zero(axes, transposed, size):
     row = record(conv, pictures)[0]
     assert torch.equal(live_taps(row), conv.weight.grad[0, 0] != 0)
     assert row.dead == (conv.weight.grad == 0).sum()
-    assert row.transposed == transposed and row.window.kernel == (5,) * axes
+    assert row.window.kernel == (5,) * axes
 
 
 def test_padding_with_pixels_kills_no_tap():
@@ -173,14 +173,10 @@ def test_padding_with_pixels_kills_no_tap():
 
 def test_a_row_keeps_what_its_readers_need():
     table = record(torchvision.models.googlenet(init_weights=False), (3, 64, 64))
-    assert table["conv1.conv"].weight_shape == (64, 3, 7, 7)
-    assert table["conv1.conv"].short_name == "conv" and table["maxpool1"].ceil
-    assert table["fc"].weight_shape == (1000, 1024) and table["maxpool1"].weight_shape == ()
+    assert table["conv1.conv"].short_name == "conv"
+    assert table["maxpool1"].ceil and not table["conv1.conv"].ceil
     assert table["maxpool1"].is_pool and table["avgpool"].is_pool and not table["fc"].is_pool
-    assert table["dropout"].is_quiet and not table["maxpool1"].is_quiet
-    grouped = record(nn.Conv2d(4, 8, 3, groups=2), (4, 8, 8))[0]
-    assert grouped.weight_shape == (8, 2, 3, 3) and grouped.groups == 2
-    assert record(nn.ConvTranspose2d(4, 8, 2), (4, 8, 8))[0].weight_shape == (4, 8, 2, 2)
+    assert record(nn.Conv2d(4, 8, 3, groups=2), (4, 8, 8))[0].groups == 2
 
 
 # --- what may reach a layer ---------------------------------------------------------------------

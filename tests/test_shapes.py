@@ -1,8 +1,8 @@
 """The record of a forward pass: right for known networks, honest about those that fail."""
 
 import gc
-import json
 import weakref
+from dataclasses import replace
 from functools import cache
 from xml.etree import ElementTree
 
@@ -199,6 +199,8 @@ def test_a_column_tells_of_dead_taps_only_where_there_are_some():
     # 3 of 5 rows and columns of the kernel ever meet one of the 2 x 2 pixels.
     assert str(dead).split("\n")[2].split()[-1] == "36%"
     assert "36%" in dead._repr_html_()
+    nearly = replace(dead, rows=[replace(dead[0], live=0.9999)])
+    assert str(nearly).split("\n")[2].split()[-1] == "99.9%"  # rounded down: 100% is all of them
 
 
 def test_the_table_shows_the_settings_of_a_window():
@@ -283,6 +285,7 @@ def test_in_place_layers_follow_each_other_and_need_no_memory():
     table = record(model, (3, 8, 8))
     assert [row.sources for row in table] == [(-1,), (0,), (1,)]
     assert [row.memory for row in table] == [4 * 8 * 8 * 4, 0, 0]
+    assert record(model.double(), (3, 8, 8)).memory == 4 * 8 * 8 * 8
 
 
 def test_outputs_are_kept_as_they_were_before_a_later_layer_changed_them():
@@ -339,6 +342,7 @@ def test_several_inputs_and_outputs():
     assert table["sub"].sources == (-1, -2)
     assert [row.name for row in table[1:]] == ["memory[0]", "memory[1]", "memory[2]"]
     assert [row.parameters for row in table[1:]] == [108, 0, 0]
+    assert [row.macs for row in table[1:]] == [2 * (4 + 3) * 4 * 3, 0, 0]  # of five pictures one
 
 
 def test_batch_norm_takes_a_single_picture_and_keeps_its_statistics():
@@ -451,6 +455,19 @@ def test_a_folded_record_has_the_same_totals_and_opens_to_its_steps():
     assert [row.name for row in whole.fold("features.inception_3a") if row.inside] == [row.name]
 
 
+def test_a_folded_block_has_the_dead_weights_of_its_steps_and_what_was_not_counted():
+    convs = nn.Conv2d(3, 2, 3, padding=1), nn.Conv2d(2, 8, 1)
+
+    class Block(nn.Sequential):
+        def forward(self, images):
+            return torch.fft.fft2(super().forward(images)).real
+
+    whole = record(nn.Sequential(Block(*convs), nn.ReLU()), (3, 1, 1))
+    folded = whole.fold("Block")
+    assert whole.dead == folded.dead == folded[0].dead == 2 * 3 * 8
+    assert not whole[0].at_least and folded[0].at_least and not folded[1].at_least
+
+
 def test_folding_keeps_the_shortcuts_and_the_outputs():
     whole = record(torchvision.models.resnet18(), (3, 64, 64), keep=True)
     folded = whole.fold()
@@ -463,13 +480,6 @@ def test_folding_keeps_the_shortcuts_and_the_outputs():
 def test_an_unknown_block_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match=r"blocks must be among .*BasicBlock.*; got \['Basic'\]"):
         record(torchvision.models.resnet18(), (3, 32, 32)).fold("Basic")
-
-
-def test_rows_can_be_exported_as_json():
-    rows = json.loads(json.dumps(record(LeNet5(), (3, 32, 32)).to_dicts()))
-    assert rows[2]["name"] == "features.c3" and rows[2]["kernel"] == [5, 5]
-    assert rows[2]["receptive_field"] == [14, 14] and rows[2]["field"] == [[0, 13, 2]] * 2
-    assert rows[2]["memory"] == 16 * 10 * 10 * 4 and rows[4]["kernel"] is None
 
 
 # --- against torchinfo, and against mistakes ----------------------------------------------------

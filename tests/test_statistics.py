@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from cnn_lessons.training import difference
 
@@ -28,12 +29,13 @@ def test_a_loss_has_a_real_minus_and_chance_is_not_shown():
 
 
 def test_chance_alone_is_seldom_called_shown():
-    """With five pairs and no true difference, Student's t says 11.6 % beyond two errors."""
-    noise = np.random.default_rng(0).standard_normal((2, 4_000, 5))
-    called = np.mean([difference(a, b).shown for a, b in zip(*noise.tolist())])
-    assert 0.096 < called < 0.136  # four standard errors of this simulation to each side
+    """Without a true difference, Student's t says how often: 11.6 % with 5 pairs, 7.7 % with 10."""
+    for pairs, beyond_two in ((5, 0.116), (10, 0.077)):
+        noise = np.random.default_rng(0).standard_normal((2, 4_000, pairs))
+        called = np.mean([difference(a, b).shown for a, b in zip(*noise.tolist())])
+        assert abs(called - beyond_two) < 0.02  # four standard errors of this simulation
     gains = noise[1, 0] - noise[0, 0]
-    error = gains.std(ddof=1) / 5**0.5
+    error = gains.std(ddof=1) / 10**0.5
     assert difference(noise[0, 0].tolist(), noise[1, 0].tolist()).error == pytest.approx(error)
 
 
@@ -41,3 +43,13 @@ def test_chance_alone_is_seldom_called_shown():
 def test_what_is_no_pair_is_refused(first, second):
     with pytest.raises(ValueError, match=f"two or more.*got {len(first)} and {len(second)}"):
         difference(first, second)
+
+
+def test_right_and_wrong_answers_to_the_same_pictures_give_the_test_of_mcnemar():
+    draw = np.random.default_rng(0)
+    first, second = draw.random(2_000) < 0.80, draw.random(2_000) < 0.83
+    only_first, only_second = (first & ~second).sum(), (second & ~first).sum()
+    found = difference(torch.from_numpy(first), second, of="pictures")
+    mcnemar = (only_second - only_first) / (only_first + only_second) ** 0.5
+    assert found.mean / found.error == pytest.approx(mcnemar, rel=0.01)
+    assert ", 2,000 pictures: " in str(found)

@@ -27,7 +27,7 @@ from cnn_lessons.models import (
 from cnn_lessons.see import colours, plots
 from cnn_lessons.see.panels import CLOSED
 from cnn_lessons.see.stepper import Stepper, film_strip, step_html, table_lines
-from cnn_lessons.see.steps import branch_lines, step
+from cnn_lessons.see.steps import branch_lines, given, step
 from cnn_lessons.shapes import Record, ShapeError, record
 from cnn_lessons.shapes.fields import Field, Window
 
@@ -414,8 +414,7 @@ def test_what_a_unit_sees_is_said_for_any_number_of_axes():
     assert sees((4, 4, 4), everything, everything) == (
         "9×9 pixels of the input: all of it, for every unit"
     )
-    for unknown in ((), (None, None), (known, None)):
-        assert sees((4, 4, 4), *unknown).startswith("not known")
+    assert sees((4, 4, 4)).startswith("not known")
 
 
 def test_the_size_of_a_window_is_told_for_any_number_of_axes():
@@ -445,7 +444,6 @@ def test_a_view_is_framed_only_where_it_is_known(lenet):
 
     everything = Field(0, 31, 0)
     assert not framed().any() and not framed(everything).any()
-    assert not framed(everything, None).any()
     rows, columns = framed(everything, everything).nonzero()
     assert {rows.min(), columns.min()} == {1} and {rows.max(), columns.max()} == {7 * 32 - 2}
 
@@ -552,3 +550,114 @@ def test_running_a_cell_again_costs_nothing_in_a_kernel():
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
+
+
+# --- the quiz -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quiz(lenet):
+    return Stepper(lenet, IMAGES, PICTURES, torch.tensor([3, 5, 7]), NAMES, quiz=True)
+
+
+def button(panel, name):
+    widgets = [*panel.children[0].children, *panel.question.children]
+    return next(w for w in widgets if w.description == name)
+
+
+def listed(panel):
+    return [line for line, _ in panel.table.options]
+
+
+def test_a_quiz_hides_sizes_fields_and_maps_and_says_what_one_needs(quiz):
+    shown = quiz.shown.value
+    assert "the input: [N, 3, 32, 32]" in shown
+    assert "6 kernels of 5×5, stride 1, padding 0<" in shown
+    for told in ("28", "784", "4,704", "MACs", "Sees", "456"):
+        assert told not in re.sub('base64,[^"]*', "", shown), told
+    assert shown.count("<img") == 1 and not quiz.question.layout.display
+    assert not any("[N" in line for line in listed(quiz))
+    assert {len(line) for line in listed(quiz)} == {len(table_lines(quiz.record)[0])}
+
+
+def test_what_is_guessed_is_shown_and_counted(quiz):
+    quiz.guess.value = "6, 28, 28"
+    assert step_html(quiz.step(), 0) in quiz.shown.value
+    assert "1 of 1 at the first try." in quiz.shown.value
+    assert ["[N" in line for line in listed(quiz)] == [True] + [False] * 9
+    button(quiz, "Next ▶").click()
+    assert quiz.guess.value == "" and "features.s2" in quiz.shown.value
+    for wrong in ("6, 28, 28", "6", "x", "14, 14"):
+        quiz.guess.value = wrong
+        assert f"Not yet: {wrong}." in quiz.shown.value and quiz.shown.value.count("<img") == 1
+    quiz.guess.value = "6x14x14"
+    assert "1 of 2 at the first try." in quiz.shown.value and quiz.number.value == 1
+    assert quiz.table.index == 1 and "[N, 6, 14, 14]" in listed(quiz)[1].replace("\xa0", " ")
+
+
+def test_a_vector_is_guessed_by_one_number(quiz):
+    quiz.number.value = 9
+    quiz.guess.value = "10"
+    assert "1 of 1 at the first try." in quiz.shown.value and "class 0" in quiz.shown.value
+
+
+def test_show_me_counts_as_not_guessed(quiz):
+    button(quiz, "Show me").click()
+    assert "0 of 1 at the first try." in quiz.shown.value
+    assert step_html(quiz.step(), 0) in quiz.shown.value
+    before = quiz.shown.value
+    button(quiz, "Show me").click()  # the page waits for an answer
+    assert quiz.shown.value != before and "0 of 1" in quiz.shown.value
+
+
+def test_the_quiz_is_turned_on_and_off(panel):
+    plain = panel.shown.value.partition(">")[2]
+    assert panel.question.layout.display == "none"
+    panel.number.value = 3
+    panel.quiz.value = True
+    assert not panel.question.layout.display and panel.table.index == 3
+    panel.guess.value = "3"
+    assert "Not yet: 3." in panel.shown.value
+    panel.quiz.value = False
+    assert step_html(panel.step(), 0) in panel.shown.value and panel.number.value == 3
+    assert listed(panel) == table_lines(panel.record)[1]
+    panel.number.value = 0
+    assert panel.shown.value.partition(">")[2] == plain
+
+
+def test_a_stored_quiz_gives_nothing_away(quiz, capsys):
+    quiz._ipython_display_()
+    assert "png" not in capsys.readouterr().out
+    html, text = quiz.static()
+    for twin in (html, text):
+        assert "features.c1" in twin and "[N" not in twin and "28" not in twin
+
+
+def test_what_has_no_size_is_not_asked():
+    panel = Stepper(Own(lambda x: x.mean((1, 2, 3))), IMAGES, quiz=True)
+    walked(panel)
+    assert panel.question.layout.display == "none" and "?" not in listed(panel)[-1]
+
+
+@pytest.mark.parametrize(
+    ("layer", "size", "words"),
+    [
+        (
+            nn.MaxPool2d(3, 2, ceil_mode=True),
+            (3, 8, 8),
+            "a window of 3×3, stride 2, padding 0, rounded up",
+        ),
+        (nn.Conv2d(4, 6, 3, (2, 1)), (4, 9, 9), "6 kernels of 3×3, stride 2×1, padding 0"),
+        (
+            nn.Conv2d(4, 6, (3, 1), dilation=2),
+            (4, 9, 9),
+            "6 kernels of 3×1, stride 1, padding 0, dilation 2",
+        ),
+        (nn.Linear(9, 5), (9,), "5 units"),
+        (nn.ReLU(), (3, 4, 4), None),
+    ],
+)
+def test_the_settings_of_a_layer_are_given(layer, size, words):
+    told = dict(given(record(layer, torch.zeros(1, *size)), 0))
+    assert told["Reads"].startswith("the input: [N, ")
+    assert words in told["Layer"] if words else "Layer" not in told

@@ -45,6 +45,27 @@ def test_it_overfits_one_batch():
     assert evaluate(model, batch).accuracy == 1.0
 
 
+def test_a_training_is_the_arithmetic_that_one_would_write():
+    """Gradient and decay, momentum, a step that looks ahead (Nesterov), each by hand."""
+    recipe = Recipe(epochs=2, learning_rate=0.1, momentum=0.8, weight_decay=0.3)
+    model, other, pictures = small(), small(), Pictures()
+    fit(model, pictures, pictures, recipe, progress=False)
+    weights = list(other.parameters())
+    velocity = [torch.zeros_like(weight) for weight in weights]
+    for step, (images, labels) in enumerate(2 * pictures.batches):
+        loss = nn.functional.cross_entropy(other(images), labels)
+        gradients = torch.autograd.grad(loss, weights)
+        with torch.no_grad():
+            for weight, gradient, v in zip(weights, gradients, velocity):
+                gradient = gradient + 0.3 * weight
+                v.mul_(0.8).add_(gradient)
+                weight -= recipe.rate(step / 4) * (gradient + 0.8 * v)
+    # Measured: 1e-8 apart; with another decay, without the look ahead or momentum, or where
+    # gradients add up from step to step, 0.01 or more.
+    torch.testing.assert_close(list(model.parameters()), weights, rtol=0, atol=1e-4)
+    assert not training.sgd(small(), Recipe(epochs=1, momentum=0)).param_groups[0]["nesterov"]
+
+
 @pytest.mark.parametrize("progress", [True, False])
 def test_the_rate_rises_and_falls_with_and_without_a_bar(progress, monkeypatch):
     rates = []
@@ -296,6 +317,9 @@ def test_predict_is_in_evaluation_mode_and_puts_the_mode_of_each_layer_back():
     assert torch.equal(logits, again) and logits.shape == (32, 10)
     assert model.training and model[0].training and not model[1].training
     assert torch.equal(labels, torch.arange(32) % 10) and not logits.requires_grad
+    empty = nn.Sequential()
+    predict(empty, Pictures())
+    assert empty.training
 
 
 def test_no_pictures_are_an_error_with_a_name():
@@ -331,6 +355,7 @@ def test_history_prints_a_line_an_epoch():
     lines = str(history).splitlines()
     assert len(lines) == 4 and lines[3].split()[0] == "2"
     assert history.seconds == sum(epoch.seconds for epoch in history.epochs)
+    assert all(e.images_per_second == pytest.approx(32 / e.seconds) for e in history.epochs)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from .alexnet import (
 from .challenge import challenge
 from .common import Verdict
 from .compare import (
-    check_budget, check_cost_at_224, check_ensemble, check_head_shares, check_minutes,
-    check_more_than_chance, check_standard_error,
+    check_budget, check_cost_at_224, check_ensemble, check_head_shares, check_paired,
+    check_standard_error,
 )
 from .comparing import check_same_function
 from .googlenet import (
@@ -23,15 +23,16 @@ from .googlenet import (
     check_smallest,
 )
 from .lenet5 import (
-    check_c1_parameters, check_c3_parameters, check_fits_mnist, check_floor, check_predict,
+    check_batch_step, check_c1_parameters, check_c3_parameters, check_fits_mnist, check_floor,
+    check_lenet5, check_names,
 )
 from .resnet import (
     check_bottleneck, check_option_a, check_projection_cost, check_quiet_start, check_repaired,
-    check_weight_layers,
+    check_residual_block, check_weight_layers,
 )
 from .start import (
-    check_conv2d, check_cost, check_horizontal_edges, check_pooling, check_receptive_field,
-    check_separator, check_sizes,
+    check_conv2d, check_cost, check_horizontal_edges, check_kernel_step, check_pooling,
+    check_receptive_field, check_separator, check_sizes,
 )
 from .vgg import (
     check_build, check_column_e, check_convolutions, check_fc6_weights, check_global_pooling,

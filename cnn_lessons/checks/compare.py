@@ -69,27 +69,6 @@ def check_cost_at_224(answer: int) -> str:
 FUNCTION = "Write the function and pass it to the check."
 
 
-def _minutes(images: int, epochs: int, images_per_second: float) -> float:
-    return images * epochs / images_per_second / 60
-
-
-@check(FUNCTION)
-def check_minutes(function: Callable) -> str:
-    """Lesson 06: `function(images, epochs, images_per_second)` must return minutes."""
-    cases = [(50_000, 30, 850.0), (45_000, 1, 100.0), (1_000, 200, 15_000.0)]
-    slips = {
-        "Those are seconds. A minute has 60 of them.": lambda n, e, s: n * e / s,
-        "Those are hours.": lambda n, e, s: n * e / s / 3600,
-        "That is one epoch. Each epoch shows all pictures again.": lambda n, e, s: n / s / 60,
-        "Pictures times pictures a second is no time: divide.": lambda n, e, s: n * e * s / 60,
-        "Upside down: pictures / (pictures per second).": lambda n, e, s: s / (n * e) / 60,
-        "To go from seconds to minutes, divide by 60.": lambda n, e, s: n * e / s * 60,
-        "One division too many: epochs multiply the time.": lambda n, e, s: n / e / s / 60,
-    }
-    note = tried(function, cases, _minutes, slips)
-    return f"30 epochs of 50,000 pictures at 850 a second take 29.4 minutes.{note}"
-
-
 def _standard_error(accuracy: float, images: int) -> float:
     return sqrt(accuracy * (1 - accuracy) / images)
 
@@ -114,53 +93,61 @@ def check_standard_error(function: Callable) -> str:
     return f"90 % of 10,000 pictures has a standard error of 0.3 points.{note}"
 
 
-def _only(a: Tensor, b: Tensor) -> float:
-    """How many pictures A gets right and B does not."""
-    return float((a & ~b).sum())
+def _error(gains: Tensor) -> Tensor:
+    return gains.std() / len(gains) ** 0.5
 
 
-def _lead(a: Tensor, b: Tensor) -> float:
-    return _only(a, b) - _only(b, a)
-
-
-def _mcnemar(right_a: Tensor, right_b: Tensor) -> float:
-    return _lead(right_a, right_b) / sqrt(float((right_a ^ right_b).sum()))
-
-
-def _unpaired(a: Tensor, b: Tensor) -> float:
-    p, q = float(a.float().mean()), float(b.float().mean())
-    return (p - q) / sqrt((p * (1 - p) + q * (1 - q)) / len(a))
+def _paired(first: Tensor, second: Tensor) -> list[Tensor]:
+    gains = second - first
+    return [gains.mean(), _error(gains)]
 
 
 # fmt: off
-CHANCE_SLIPS = {
-    "The sign: it is positive where A is the better one.": lambda a, b: -_mcnemar(a, b),
-    "Keep the sign: below 0, B is the better one.": lambda a, b: abs(_mcnemar(a, b)),
-    "That is the square, McNemar's chi². Leave it unsquared.": lambda a, b: _mcnemar(a, b) ** 2,
-    "That is b − c. Divide it by its standard deviation, √(b + c).": _lead,
-    "Divide by the square root of b + c.": lambda a, b: _lead(a, b) / float((a ^ b).sum()),
-    "Pictures that both get right say nothing of the difference: leave them out.":
-        lambda a, b: _lead(a, b) / sqrt(float(a.sum() + b.sum())),
-    "Divide by √(b + c), the pictures that tell them apart, not by √n.":
-        lambda a, b: _lead(a, b) / sqrt(len(a)),
-    "That takes the two for different pictures. They saw the same ones: pair them.": _unpaired,
+PAIR_SLIPS = {
+    "The sign: a gain is the second minus the first.":
+        lambda a, b: [(a - b).mean(), _error(b - a)],
+    "That is the standard deviation, of one pair. Divide it by the root of their number.":
+        lambda a, b: [(b - a).mean(), (b - a).std()],
+    "Divide by the root of the number of pairs, not by the number.":
+        lambda a, b: [(b - a).mean(), (b - a).std() / len(a)],
+    "That is the variance of the mean. Take its square root.":
+        lambda a, b: [(b - a).mean(), (b - a).var() / len(a)],
+    "For the deviation divide by n − 1, not by n: the mean is taken from the same pairs.":
+        lambda a, b: [(b - a).mean(), (b - a).std(correction=0) / len(a) ** 0.5],
+    "That takes the two for strangers. First the differences, pair by pair; then their deviation.":
+        lambda a, b: [(b - a).mean(), ((a.var() + b.var()) / len(a)).sqrt()],
+    "A difference of deviations is no deviation: first the differences, pair by pair.":
+        lambda a, b: [(b - a).mean(), (b.std() - a.std()) / len(a) ** 0.5],
+    "Keep the sign of the mean: below 0, the second is the worse one.":
+        lambda a, b: [(b - a).mean().abs(), _error(b - a)],
+    "That is two standard errors. Return one.":
+        lambda a, b: [(b - a).mean(), 2 * _error(b - a)],
+    "Those are per cent. Leave them shares.":
+        lambda a, b: [100 * (b - a).mean(), 100 * _error(b - a)],
+    "Swapped: the mean comes first, then its error.":
+        lambda a, b: [_error(b - a), (b - a).mean()],
+    "That is the mean alone. Return two numbers: mean, error.": lambda a, b: (b - a).mean(),
+    "That is the error alone. Return two numbers: mean, error.": lambda a, b: _error(b - a),
+    "That is how many errors the mean is. Return both: mean, error.":
+        lambda a, b: (b - a).mean() / _error(b - a),
+    "Those are the differences. Return their mean and its standard error.": lambda a, b: b - a,
 }
 # fmt: on
 
 
 @check(FUNCTION)
-def check_more_than_chance(function: Callable) -> str:
-    """Lesson 06: `function(right_a, right_b)` must return (b - c) / sqrt(b + c), as McNemar has it.
+def check_paired(function: Callable) -> str:
+    """Lesson 06: `function(first, second)` must return the mean gain and its standard error.
 
-    The arguments are boolean, (N,). b counts the pictures that only A gets right, c those that only
-    B gets right.
+    The arguments are float, (N,): a place in both is one seed. It is what `training.difference`
+    does.
     """
-    shares = ((0.9, 0.85), (0.8, 0.9), (0.6, 0.55))
-    cases = [(torch.rand(400) < good, torch.rand(400) < other) for good, other in shares]
-    signs = "For tensors of true and false write & and ~, with brackets around each part."
-    failures = dict.fromkeys(("ambiguous", "bool tensor", "Bool"), signs)
-    note = tried(function, cases, _mcnemar, CHANCE_SLIPS, failures=failures)
-    return f"Above 2 or below −2, chance alone would rarely do it (about one time in twenty).{note}"
+    cases = []
+    for pairs, better in ((5, 0.02), (8, -0.01)):
+        first = 0.5 + 0.05 * torch.randn(pairs)
+        cases.append((first, first + better + 0.01 * torch.randn(pairs)))
+    tried(function, cases, _paired, PAIR_SLIPS)
+    return "Five pairs of equals come out beyond two errors one time in nine: then two is a hint."
 
 
 def _probabilities(logits: list[Tensor]) -> Tensor:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import zip_longest
 
 import torch
@@ -12,6 +12,8 @@ from torch.func import functional_call
 from cnn_lessons.checks.common import Wrong, check, shown
 from cnn_lessons.checks.trying import Watch, same
 from cnn_lessons.shapes import Record, Row, ShapeError, record
+from cnn_lessons.shapes.rows import short
+from cnn_lessons.training.state import kept
 
 # Kinds of steps in a record, as modules and as functions, in lower case.
 SOFTMAX = {"softmax", "log_softmax", "logsoftmax", "softmax2d"}
@@ -75,15 +77,11 @@ def _not_logits(table: Record, classes: int) -> str:
 @contextmanager
 def evaluating(*models: nn.Module) -> Iterator[None]:
     """In evaluation mode and without gradients; afterwards the modes are as they were."""
-    modes = [(module, module.training) for model in models for module in model.modules()]
-    for model in models:
-        model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with torch.no_grad(), ExitStack() as stack:
+        for model in models:
+            stack.enter_context(kept(model))
+            model.eval()
+        yield
 
 
 def dropouts(model: nn.Module, size: tuple[int, int, int]) -> list[float]:
@@ -229,10 +227,7 @@ def _first_other_step(mine: Record, theirs: Record, picture: Tensor) -> str:
 
 
 def _step(row: Row) -> str:
-    def text(setting: tuple[int, ...]) -> str:
-        return "×".join(map(str, setting if len({*setting}) > 1 else setting[:1]))
-
     if not row.window:
         return f"{row.name} ({row.kind})"
-    kernel, stride, padding = map(text, row.window[:3])
+    kernel, stride, padding = map(short, row.window[:3])
     return f"{row.name} ({row.kind}, kernel {kernel}, stride {stride}, padding {padding})"

@@ -5,10 +5,35 @@ from math import e, exp, log, log1p
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from cnn_lessons.checks.common import Unfinished, Wrong, check, number, shown, value_of
-from cnn_lessons.checks.comparing import bent, network
-from cnn_lessons.checks.trying import call
+from cnn_lessons.checks.comparing import bent, network, same_function
+from cnn_lessons.checks.trying import STEP_FAILURES, call, stepped
+from cnn_lessons.models import LeNet5
+from cnn_lessons.training import batch_step
+
+LAYERS = ("c1", "s2", "c3", "s4", "c5", "f6", "output")
+
+
+@check("Write the class MyLeNet5 and pass it to the check.")
+def check_lenet5(build: Callable[[], nn.Module]) -> str:
+    """Lesson 01: the learner's class against `models.LeNet5`, with the same weights.
+
+    Its gaps are the layers of the paper's names, None at first.
+    """
+    if isinstance(build, nn.Module) or not callable(build):
+        raise Wrong("Pass the class itself: check_lenet5(MyLeNet5), without brackets behind it.")
+    try:
+        net = build()
+    except Exception as error:
+        raise Wrong(f"It cannot be built: {type(error).__name__}: {error}") from error
+    empty = [name for name in LAYERS if getattr(net, name, 0) is None]
+    if len(empty) == len(LAYERS):
+        raise Unfinished("Fill the gaps in __init__.")
+    if empty:
+        raise Wrong(f"{', '.join(empty)} is still None.")
+    return same_function(net, LeNet5(), torch.rand(4, 3, 32, 32))
 
 
 @check("Set c1_parameters to a number.")
@@ -46,6 +71,61 @@ def check_c3_parameters(answer: int) -> str:
     return number(answer, outcomes)
 
 
+def _first_batch() -> tuple:
+    """A network, its velocity, a batch of pictures with labels, a rate and a momentum."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(1)
+        net = nn.Sequential(nn.Flatten(), nn.Linear(12, 10))
+        images, labels = torch.randn(6, 3, 2, 2), torch.arange(6)
+    velocity = {name: torch.zeros_like(weight) for name, weight in net.named_parameters()}
+    return net, velocity, images, labels, 0.1, 0.9
+
+
+def _slip(
+    loss: Callable = F.cross_entropy,
+    times: float = 1,
+    keep: bool = False,
+    push: Callable = lambda gradient, velocity: velocity,
+    pull: float = 1,
+) -> Callable:
+    """`training.batch_step` with another loss, rate, velocity, or with old gradients kept."""
+
+    def step(net, velocity, images, labels, rate, momentum) -> None:
+        loss(net(images), labels).backward()
+        with torch.no_grad():
+            for name, weight in net.named_parameters():
+                velocity[name] = momentum * velocity[name] + pull * weight.grad
+                weight -= times * rate * push(weight.grad, velocity[name])
+        if not keep:
+            net.zero_grad()
+
+    return step
+
+
+STEP_SLIPS = {
+    "The weights climb: go against the velocity, with a minus.": _slip(times=-1),
+    "Set the gradients to 0 after the step: backward() adds to the old ones.": _slip(keep=True),
+    "The rate is missing: a step is rate times velocity.": _slip(times=10),
+    "The velocity is not kept: write it back, velocity[name] = momentum * velocity[name] + "
+    "weight.grad, and step by it.": _slip(push=lambda gradient, velocity: gradient),
+    "Here the whole gradient is added to the velocity, not (1 - momentum) of it.": _slip(pull=0.1),
+    "That is Nesterov's change: here the step is rate times velocity.":
+        _slip(push=lambda gradient, velocity: gradient + 0.9 * velocity),
+    "The loss does the softmax: give it the logits.":
+        _slip(lambda logits, labels: F.cross_entropy(logits.softmax(dim=1), labels)),
+    "That is the sum of the losses. Take their mean, as cross_entropy does by itself.":
+        _slip(lambda logits, labels: F.cross_entropy(logits, labels, reduction="sum")),
+    "The loss comes back, but the weights stay where they are.": _slip(times=0),
+}  # fmt: skip
+
+
+@check("Write batch_step and pass it to the check.")
+def check_batch_step(function: Callable) -> str:
+    """Lesson 01: one step of training, compared with `training.batch_step`."""
+    stepped(function, _first_batch, batch_step, STEP_SLIPS, STEP_FAILURES)
+    return "Two steps of yours move all weights as they should."
+
+
 @check("Set lowest_loss to a number.")
 def check_floor(answer: float) -> str:
     """Lesson 01: the lowest loss of a softmax before the cross-entropy, log(1 + 9/e)."""
@@ -71,7 +151,7 @@ INDEX = (
     "An index is one whole number: argmax(dim=1) gives one a picture, then "
     "[class_names[k] for k in ...]. (max gives the values.)"
 )
-PREDICT_FAILURES = {
+NAME_FAILURES = {
     "index out of range": DIM,
     "0-d tensor": DIM,
     "not float": "Those are values. max(dim=1) gives values and indices: you need the indices.",
@@ -81,8 +161,8 @@ PREDICT_FAILURES = {
 SQUEEZED = {"": "One picture is a batch too. Did you squeeze its axis away?"}
 
 
-@check("Write predict(model, images) and pass it to the check.")
-def check_predict(function: Callable, class_names: tuple[str, ...]) -> str:
+@check("Write name_pictures(model, images) and pass it to the check.")
+def check_names(function: Callable, class_names: tuple[str, ...]) -> str:
     """Lesson 01: `function(model, images)` must return the class name of each picture.
 
     It is tried on a small model with dropout that is left in training mode, so that a forgotten
@@ -92,7 +172,7 @@ def check_predict(function: Callable, class_names: tuple[str, ...]) -> str:
     for images in (torch.randn(8, 3, 32, 32), torch.randn(1, 3, 32, 32)):
         with torch.no_grad():
             logits = model.eval()(images)
-        failures = PREDICT_FAILURES if len(images) > 1 else SQUEEZED
+        failures = NAME_FAILURES if len(images) > 1 else SQUEEZED
         how = {"case": f"{len(images)} picture(s)", "failures": failures}
         answers = [call(function, model.train(), images, **how) for _ in range(3)]
         if all(answer is None for answer in answers):

@@ -105,6 +105,19 @@ def check_option_a(function: Callable) -> str:
     return f"Every second pixel, then 16 maps of zeros: nothing to learn.{note}"
 
 
+@check("Write the shortcut and what forward returns.")
+def check_residual_block(block: Callable) -> str:
+    """Lesson 05: `block(in_channels, channels, stride)` must equal torchvision's BasicBlock.
+
+    Tried as check_bottleneck does. An answer whose forward returns None is not attempted yet.
+    """
+    first = call(_class(block), 64, 64, 1, case=f"{_name(block)}(64, 64, 1)")
+    if isinstance(first, nn.Module) and call(first, torch.rand(2, 64, 8, 6)) is None:
+        raise Unfinished("forward returns nothing yet.")
+    _same_block(block, torchvision_resnet.BasicBlock, ((64, 64), (64, 128)))
+    return "It equals torchvision's, with the identity and with a projection."
+
+
 @check("Write a class Bottleneck(in_channels, channels, stride).")
 def check_bottleneck(block: Callable) -> str:
     """Lesson 05: `block(in_channels, channels, stride)` must equal torchvision's Bottleneck.
@@ -112,42 +125,73 @@ def check_bottleneck(block: Callable) -> str:
     Tried on a block that keeps the shape, on one that halves and widens, and on those that do only
     one of the two.
     """
-    if isinstance(block, nn.Module):
-        raise Wrong("Pass the class itself, without brackets.")
-    for in_channels, channels, stride in ((64, 16, 1), (64, 32, 2), (64, 32, 1), (64, 16, 2)):
-        case = f"Bottleneck({in_channels}, {channels}, {stride})"
-        mine = call(block, in_channels, channels, stride, case=case)
-        if not isinstance(mine, nn.Module):
-            raise Wrong(f"{case} must give an nn.Module; got {shown(mine)}.")
-        projects = stride > 1 or in_channels != 4 * channels
-        conv = nn.Conv2d(in_channels, 4 * channels, 1, stride, bias=False)
-        shortcut = nn.Sequential(conv, nn.BatchNorm2d(4 * channels)) if projects else None
-        reference = torchvision_resnet.Bottleneck(in_channels, channels, stride, shortcut)
-        maps = torch.rand(2, in_channels, 8, 6)
-        if hint := _wrong_layers(mine, projects, channels, stride):
-            raise Wrong(f"{case}: {hint}")
-        try:
-            same_function(mine, reference, maps)
-        except Wrong as wrong:
-            raise Wrong(f"{case}: {_wrong_steps(mine, maps) or wrong}") from None
+    _same_block(block, torchvision_resnet.Bottleneck, ((64, 16), (64, 32)))
     return "It equals torchvision's, with the identity and with a projection."
 
 
-def _wrong_layers(mine: nn.Module, projects: bool, channels: int, stride: int) -> str:
-    """What is wrong with the layers that a bottleneck has, if it is a usual slip."""
+def _class(block: object) -> object:
+    if isinstance(block, nn.Module):
+        raise Wrong("Pass the class itself, without brackets.")
+    return block
+
+
+def _name(block: object) -> str:
+    return getattr(block, "__name__", "block")
+
+
+def _same_block(block: Callable, theirs: type, widths: tuple[tuple[int, int], ...]) -> None:
+    """Compare with torchvision's block, for widths that keep and change the maps, both strides."""
+    wide = theirs.expansion
+    for in_channels, channels in widths:
+        for stride in (1, 2):
+            case = f"{_name(_class(block))}({in_channels}, {channels}, {stride})"
+            mine = call(block, in_channels, channels, stride, case=case)
+            if not isinstance(mine, nn.Module):
+                raise Wrong(f"{case} must give an nn.Module; got {shown(mine)}.")
+            projects = stride > 1 or in_channels != wide * channels
+            conv = nn.Conv2d(in_channels, wide * channels, 1, stride, bias=False)
+            shortcut = nn.Sequential(conv, nn.BatchNorm2d(wide * channels)) if projects else None
+            reference = theirs(in_channels, channels, stride, shortcut)
+            maps = torch.rand(2, in_channels, 8, 6)
+            if hint := _wrong_layers(mine, projects, wide, channels, stride):
+                raise Wrong(f"{case}: {hint}")
+            try:
+                same_function(mine, reference, maps)
+            except Wrong as wrong:
+                if not _same_with_shortcut_first(mine, reference, maps):
+                    raise Wrong(f"{case}: {_wrong_steps(mine, wide, maps) or wrong}") from None
+
+
+def _same_with_shortcut_first(mine: nn.Module, reference: nn.Module, maps: Tensor) -> bool:
+    """Whether it is the same function with the weights of the shortcut before all others."""
+    for name, module in [*reference.named_children()]:
+        if name != "downsample":
+            delattr(reference, name)
+            reference.add_module(name, module)
+    try:
+        same_function(mine, reference, maps)
+    except Wrong:
+        return False
+    return True
+
+
+def _wrong_layers(mine: nn.Module, projects: bool, wide: int, channels: int, stride: int) -> str:
+    """What is wrong with the layers that a block has, if it is a usual slip."""
     convs = [module for module in mine.modules() if isinstance(module, nn.Conv2d)]
     norms = [module for module in mine.modules() if isinstance(module, nn.BatchNorm2d)]
+    main, threes = (3, 1) if wide > 1 else (2, 2)
     if any(conv.bias is not None for conv in convs):
         return "a convolution has a bias. The batch norm behind it shifts anyway: bias=False."
     if any(conv.kernel_size == (3, 3) and conv.padding == (0, 0) for conv in convs):
         return "the 3×3 needs padding=1, or its maps no longer fit the shortcut."
-    if [conv.kernel_size for conv in convs].count((3, 3)) > 1:
-        return "one convolution is 3×3, the middle one. The projection is 1×1."
-    if all(conv.out_channels != 4 * channels for conv in convs):
+    if [conv.kernel_size for conv in convs].count((3, 3)) > threes:
+        which = "one convolution is 3×3, the middle one" if wide > 1 else "two convolutions are 3×3"
+        return f"{which}. The projection is 1×1."
+    if wide > 1 and all(conv.out_channels != wide * channels for conv in convs):
         return "the last 1×1 makes 4 * channels maps, four times as many as the others."
-    if len(convs) == 4 and not projects:
+    if len(convs) == main + 1 and not projects:
         return "it projects although the shape stays. Here the shortcut is the identity."
-    if len(convs) == 3 and projects:
+    if len(convs) == main and projects:
         return (
             "the shape changes (by the stride, or by the number of maps), so it needs a projection."
         )
@@ -155,28 +199,32 @@ def _wrong_layers(mine: nn.Module, projects: bool, channels: int, stride: int) -
         return "a batch norm stands behind each convolution, also that of the shortcut."
     strides = [conv.kernel_size[0] for conv in convs if conv.stride != (1, 1)]
     if stride > 1 and sorted(strides) != [1, 3]:
+        if wide == 1:
+            return "the stride belongs to the first 3×3 and to the projection."
         if strides == [1, 1]:
             return "your stride is on a 1×1 (the paper: the first); torchvision has it on the 3×3."
         return "the stride belongs to the 3×3 and to the projection."
     return ""
 
 
-def _wrong_steps(mine: nn.Module, maps: Tensor) -> str:
+def _wrong_steps(mine: nn.Module, wide: int, maps: Tensor) -> str:
     """What is wrong with the order of additions and ReLUs, if it is a usual slip."""
     try:
         kinds = [row.kind.lower() for row in record(mine, maps)]
     except (ShapeError, ValueError):
         return ""
     steps = [kind for kind in kinds if kind in ("add", "relu")]
+    inner = ["relu"] * (2 if wide > 1 else 1)
     if "add" not in steps:
         return "the shortcut is not added."
-    if steps[-2:] == ["relu", "add"]:
-        return {
-            2: "the ReLU after the addition is missing.",
-            3: "the last ReLU comes after the addition, not before it.",
-        }.get(steps.count("relu"), "")
-    if steps != ["relu", "relu", "add", "relu"]:
+    if steps == [*inner, "add"]:
+        return "the ReLU after the addition is missing."
+    if steps == [*inner, "relu", "add"]:
+        return "the last ReLU comes after the addition, not before it."
+    if steps != [*inner, "add", "relu"] and wide > 1:
         return "there is a ReLU after each of the first two batch norms."
+    if steps != [*inner, "add", "relu"]:
+        return "there is a ReLU after the first batch norm, and one after the addition."
     return ""
 
 
@@ -214,10 +262,8 @@ def check_quiet_start(function: Callable) -> str:
         raise Wrong(f"{ENORMOUS} Zero the scale of bn2, not a convolution.")
     if changed != {"bn2"}:
         raise Wrong(f"Change the scale of bn2 and nothing else; you changed {sorted(changed)}.")
-    F.cross_entropy(net.train()(maps), torch.tensor([0, 1])).backward()
-    scales = [block.bn2.weight for block in blocks]
-    if any(scale.grad is None or not scale.grad.any() for scale in scales):
-        raise Wrong("Quiet it is, but frozen: no gradient reaches bn2's scale, so it stays 0.")
+    if asleep := [name for name, weight in after.items() if not weight.requires_grad]:
+        raise Wrong(f"Quiet it is, but frozen: {asleep[0]} can no longer learn.")
     return "Each block passes its input on, and bn2's scale can grow from 0."
 
 
@@ -233,6 +279,11 @@ def check_repaired(model: nn.Module) -> str:
         hint = " A smaller kernel with the same stride changes nothing." if side == 16 else ""
         dead = f"{rows.dead:,} weights ({rows.dead / rows.parameters:.1%}) are still dead"
         raise Wrong(f"{dead}: conv1 leaves {side}×{side}, and four blocks halve it again.{hint}")
+    for row in rows:
+        sizes = {rows[k].output for k in row.sources if k >= 0} if row.kind == "add" else set()
+        if len(sizes) > 1:
+            both = " and ".join(f"{size[-2]}×{size[-1]}" for size in sorted(sizes))
+            raise Wrong(f"{row.name} adds maps of {both}: the smaller is repeated in silence.")
     if any(row.kind.lower() in {"upsample", "interpolate"} for row in rows):
         raise Wrong("It makes the pictures larger. A stem for 32 pixels costs less.")
     return f"No dead weight among {rows.parameters:,} parameters, for {rows.macs:,} MACs."

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cnn_lessons.checks.common import Wrong, check, number, numbers, output_sizes, value_of
-from cnn_lessons.checks.trying import tensor_of, tried
+from cnn_lessons.checks.trying import STEP_FAILURES, stepped, tensor_of, tried
+from cnn_lessons.training import kernel_step
 
 # Input size, kernel, stride, padding of exercise 1.
 SIZES = ((32, 5, 1, 0), (32, 3, 1, 1), (28, 2, 2, 0), (224, 11, 4, 2), (224, 7, 2, 3))
@@ -50,12 +51,12 @@ def check_horizontal_edges(kernel: object) -> str:
     if flat:
         raise Wrong("It answers to a flat picture too. Its nine weights must add up to 0.")
     if vertical and not horizontal:
-        raise Wrong("It answers to upright edges and not to level ones. Turn it by 90 degrees.")
+        raise Wrong("It answers to vertical edges and not to horizontal ones. Turn it by 90°.")
     if not horizontal:
         raise Wrong("It answers to neither kind of edge.")
     if vertical:
-        raise Wrong("It answers to upright edges too: each of its three columns must add up to 0.")
-    return "It answers to level edges, and to nothing else of the three."
+        raise Wrong("It answers to vertical edges too: each of its three columns must add up to 0.")
+    return "It answers to horizontal edges, and to nothing else of the three."
 
 
 TO_POOL = torch.tensor([[3.0, 1, 0, 2], [5, 7, 4, 2], [0, 8, 6, 6], [4, 0, 1, 3]])
@@ -226,6 +227,51 @@ def check_conv2d(function: Callable) -> str:
     itself = dict.fromkeys(("conv1d", "conv2d", "conv3d"), ITSELF)
     note = tried(function, cases, _conv, CONV_SLIPS, without=itself, failures=CONV_FAILURES)
     return f"The same numbers as F.conv2d in {len(CASES)} cases.{note}"
+
+
+def _first_steps() -> tuple:
+    """A layer, what it reads, what it should give, and a rate."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(1)
+        layer, picture = nn.Conv2d(1, 1, 3, bias=False), torch.randn(1, 1, 7, 8)
+    return layer, picture, F.conv2d(picture, torch.ones(1, 1, 3, 3)), 0.1
+
+
+def _square(gap: Tensor) -> Tensor:
+    return gap.square().mean()
+
+
+def _slip(loss: Callable = _square, times: float | None = None, keep: bool = False) -> Callable:
+    """`training.kernel_step` with another loss, rate (negative: upwards), or old gradients kept."""
+
+    def step(layer: nn.Module, picture: Tensor, wanted: Tensor, rate: float) -> None:
+        loss(layer(picture) - wanted).backward()
+        with torch.no_grad():
+            layer.weight -= (rate if times is None else times) * layer.weight.grad
+        if not keep:
+            layer.zero_grad()
+
+    return step
+
+
+KERNEL_SLIPS = {
+    "The weight climbs: go against the gradient, with a minus.": _slip(times=-0.1),
+    "Set the gradient to 0 after the step: backward() adds to the old one.": _slip(keep=True),
+    "The rate is missing: the step is rate times the gradient.": _slip(times=1.0),
+    "That is the sum of the squares. The loss is their mean.": _slip(
+        lambda gap: gap.square().sum()
+    ),
+    "Square the differences, do not take their size.": _slip(lambda gap: gap.abs().mean()),
+    "Square each difference: as they are, those above and below 0 cancel.": _slip(torch.mean),
+    "The loss comes back, but the weight stays where it is.": _slip(times=0.0),
+}  # fmt: skip
+
+
+@check("Write kernel_step and pass it to the check.")
+def check_kernel_step(function: Callable) -> str:
+    """Lesson 00: one step of learning a kernel, compared with `training.kernel_step`."""
+    stepped(function, _first_steps, kernel_step, KERNEL_SLIPS, STEP_FAILURES)
+    return "Two steps of yours move the kernel as they should."
 
 
 @check("Set kernel, a tensor [3, k, k], and threshold, a number.", answers=2)

@@ -8,11 +8,11 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from cnn_lessons.checks.common import Unfinished, Wrong, shown
+from cnn_lessons.checks.common import Unfinished, Wrong, shown, value_of
 
 NOT_THE_LEARNERS = (str(Path(__file__).parents[1]), str(Path(torch.__file__).parent))
 
@@ -88,6 +88,17 @@ def _failure(error: BaseException, case: str, failures: Mapping[str, str]) -> st
     return f"It failed{where}: {': '.join(message)[:200].rstrip('.')}.{hint}"
 
 
+# What goes wrong in a training step that is written by hand.
+STEP_FAILURES = {
+    "leaf Variable": "Weights that learn are changed under `with torch.no_grad():`.",
+    "cannot assign": "Change the weight itself, with -=; it cannot be replaced by a new tensor.",
+    "NoneType": "There is no gradient yet: loss.backward() comes before the step, and what sets "
+    "gradients to 0 after it.",
+    "scalar outputs": "The loss is one number: take the mean.",
+    "does not require grad": "The loss must come out of the network, not from detached numbers.",
+}
+
+
 def tensor_of(answer: object) -> Tensor:
     """The numbers of an answer, also of a list, an array or a list of tensors, or Wrong."""
     try:
@@ -143,6 +154,43 @@ def tried(
     kind = type(answers[0]).__name__
     usual = isinstance(answers[0], Tensor) or mine[0].dim() == 0
     return "" if usual else f" (It came as {kind}; torch.stack or torch.as_tensor gives a tensor.)"
+
+
+def stepped(
+    function: object,
+    fresh: Callable[[], tuple],
+    truth: Callable,
+    slips: Mapping[str, Callable],
+    failures: Mapping[str, str],
+) -> None:
+    """Let a learner's training step run twice; Wrong unless it moves the weights as `truth` does.
+
+    `fresh` gives the arguments of the step, the same each time, the network first. `slips` has for
+    each hint a step with that mistake. The learner's step must return the loss that `truth` has.
+    """
+    still, _ = _two_steps(lambda *arguments: None, fresh)
+    moved, losses = _two_steps(lambda *given: call(function, *given, failures=failures), fresh)
+    wanted, right = _two_steps(truth, fresh)
+    if torch.equal(moved, still) and losses == [None, None]:
+        raise Unfinished("Your step does nothing yet.")
+    if not same(moved - still, wanted - still):
+        found = (hint for hint, slip in slips.items()
+                 if same(moved - still, _two_steps(slip, fresh)[0] - still))  # fmt: skip
+        raise Wrong(next(found, "The weights move, but not to where the loss gets smaller so."))
+    values = [value_of(loss) for loss in losses]
+    if None in values:
+        raise Wrong("The weights move as they should. Now return the loss: loss.item().")
+    if not torch.allclose(torch.tensor(values), torch.tensor(right), rtol=1e-3):
+        raise Wrong("The weights move as they should. The loss to return is the one before that.")
+
+
+def _two_steps(step: Callable, fresh: Callable[[], tuple]) -> tuple[Tensor, list]:
+    """All weights after one step and after two, and what the steps returned."""
+    arguments, weights, returned = fresh(), [], []
+    for _ in range(2):
+        returned.append(step(*arguments))
+        weights.append(nn.utils.parameters_to_vector(arguments[0].parameters()).detach().clone())
+    return torch.stack(weights), returned
 
 
 def _told(names: Sequence[str], case: tuple) -> str:

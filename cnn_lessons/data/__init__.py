@@ -2,4 +2,6 @@
 
 from .archive import DataError, fetch, load, read_folder
 from .batches import CLASS_NAMES, Batches, Dataset, Split, channel_statistics
+from .drawn import ship
 from .generated import generate
+from .pictures import read_picture

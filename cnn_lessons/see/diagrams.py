@@ -92,7 +92,7 @@ def _depth(row: Row) -> int:
 
 
 def _side(row: Row) -> str:
-    return "×".join(map(str, row.output[2:]))
+    return times(row.output[2:])
 
 
 def _maps(row: Row) -> str:

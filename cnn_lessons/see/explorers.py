@@ -4,7 +4,7 @@ Each one is a plain function, which works without widgets and returns a `View`, 
 over it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, partial
 from inspect import signature
 from itertools import product, zip_longest
@@ -13,27 +13,33 @@ from typing import NamedTuple
 
 import ipywidgets as W
 import torch
+from matplotlib import colormaps
 from torch import Tensor
+from torch.nn import functional as F
 
 from cnn_lessons.models import alexnet, googlenet, resnet, vgg
 from cnn_lessons.see import svg
-from cnn_lessons.see.colours import BLUE, GREY, ORANGE, PALE_BLUE, PALE_GREY
+from cnn_lessons.see.colours import ACTIVATIONS, BLUE, GREY, ORANGE, PALE_BLUE, PALE_GREY
 from cnn_lessons.see.panels import Explorer, View, check, choice, number, tidy
 from cnn_lessons.see.probes import depth_statistics
 from cnn_lessons.shapes import Field, Record, Row, on_meta
+from cnn_lessons.table import Table
 
 # Pixels of every drawing: its width, and where the input and the map beside it begin.
 WIDTH, LEFT, RIGHT, TOP = 690, 12, 372, 34
 DASHES = 'stroke-dasharray="4 3"'
 
 
-def _marked(heading: Sequence[str], lines: Mapping[str, Sequence], chosen: str) -> list[tuple]:
+def _table(heading: Sequence[str], lines: Mapping[str, Iterable], chosen: str = "") -> Table:
     """A table of names and numbers, in which the chosen line is marked."""
-    table = [tuple(heading)]
-    for name, cells in lines.items():
-        words = (f"{cell:,}" if isinstance(cell, int) else cell for cell in cells)
-        table.append((f"▶ {name}" if name == chosen else name, *words))
-    return table
+    rows = [(f"▶ {name}" if name == chosen else name, *cells) for name, cells in lines.items()]
+    return Table.of(dict(zip(heading, row)) for row in rows)
+
+
+@cache
+def _record(size: int, network: type, *arguments: object, **options: object) -> Record:
+    """The record of a network for a picture of size×size, which is made once."""
+    return on_meta(partial(network, *arguments, **options), (3, size, size))
 
 
 # --- convolution arithmetic ---------------------------------------------------------------------
@@ -93,10 +99,9 @@ def convolution(
     sizes = Sizes(input, kernel, stride, padding, dilation)
     at = _unit(position, sizes.output)
     sentence = _convolution_sentence(sizes, *at)
-    values = (input, sizes.padded, sizes.span, sizes.output, sizes.rest)
-    table = [("input", "padded", "kernel spans", "output", "left over"), tuple(map(str, values))]
-    numbers = {"output": sizes.output, "rest": sizes.rest, "row": at[0], "column": at[1]}
-    return View(sentence, _convolution_svg(sizes, *at, sentence), table, numbers)
+    values = {"input": input, "padded": sizes.padded, "kernel spans": sizes.span}
+    values |= {"output": sizes.output, "left over": sizes.rest}
+    return View(sentence, _convolution_svg(sizes, *at, sentence), Table.of([values]))
 
 
 def _unit(position: int, side: int) -> tuple[int, int]:
@@ -206,6 +211,141 @@ class ConvolutionArithmetic(Explorer):
         self.set(position=self.controls["position"].value + steps)
 
 
+# --- a kernel with its numbers ------------------------------------------------------------------
+
+OWN = "numbers of your own"
+KERNELS = {  # nine weights row by row, and what the sum of the products is divided by
+    "Sobel, vertical edges": ((-1, 0, 1, -2, 0, 2, -1, 0, 1), 1),
+    "Sobel, horizontal edges": ((-1, -2, -1, 0, 0, 0, 1, 2, 1), 1),
+    "blur": ((1,) * 9, 9),
+    "sharpen": ((0, -1, 0, -1, 5, -1, 0, -1, 0), 1),
+    "as it is": ((0, 0, 0, 0, 1, 0, 0, 0, 0), 1),
+}
+PLACES = tuple(f"w{row}{column}" for row, column in product(range(3), repeat=2))
+SMALL = 210  # pixels of the drawing that a picture and a map are high and wide at most
+
+
+def filtering(
+    weights: Sequence[int], divisor: int = 1, bias: int = 0, row: int = 0, column: int = 0,
+    image: Tensor | None = None,
+) -> View:  # fmt: skip
+    """What a 3×3 kernel makes of a picture, and for one unit of its output every number.
+
+    `weights` are nine whole numbers, row by row; the sum of the products is divided by `divisor`,
+    and `bias` is added. `image` is uint8 (1 or 3, H, W), made grey, or a bright disc where none is
+    given. There is no padding. Raises ValueError for another number of weights, a divisor below 1,
+    a picture of another kind or smaller than the kernel, and a unit that is not there.
+    """
+    check(1, divisor=divisor)
+    if len(weights) != 9:
+        raise ValueError(f"weights must be nine numbers; got {len(weights)}")
+    grey = _grey(_disc() if image is None else image)
+    kernel = torch.tensor(weights, dtype=torch.float32).reshape(3, 3)
+    output = F.conv2d(grey[None, None], kernel[None, None])[0, 0] / divisor + bias
+    for name, value, size in zip(("row", "column"), (row, column), output.shape):
+        if not 0 <= value < size:
+            raise ValueError(f"{name} must be 0 to {size - 1}; got {value}")
+    seen = grey[row : row + 3, column : column + 3]
+    products, value = seen * kernel, float(output[row, column])
+    total = f"{_signed(float(products.sum()))} / {divisor} + {_signed(bias)}"
+    result, after = (_signed(round(number, 2)) for number in (value, max(0.0, value)))
+    text = (
+        f"The unit in row {row}, column {column} reads {_lines('row', row, 3)} and "
+        f"{_lines('column', column, 3)}. The nine products add up to "
+        f"{_signed(float(products.sum()))}; {total} = {result}, and ReLU makes it {after}."
+    )
+    table = [("row", "column", "pixel", "weight", "product")]
+    for a, b in product(range(3), repeat=2):
+        numbers = (seen[a, b], kernel[a, b], products[a, b])
+        table.append((str(row + a), str(column + b), *(_signed(float(n)) for n in numbers)))
+    parts = (seen, kernel, products)
+    words = (f"sum / {divisor} + bias", f"{total}", f"= {result}", f"after ReLU {after}")
+    drawing = _filtering_svg(grey, output, (row, column), parts, words, text)
+    return View(text, drawing, table, {"value": value, "rows": len(output)})
+
+
+def _disc() -> Tensor:
+    """A bright disc on a dark ground, which has edges in all directions: uint8 (1, 16, 16)."""
+    away = (torch.arange(16) - 7.5) ** 2
+    return (40 + 180 * (away[:, None] + away < 30)).to(torch.uint8)[None]
+
+
+def _grey(image: Tensor) -> Tensor:
+    """The mean of the channels in whole numbers, float (H, W)."""
+    if image.dtype != torch.uint8 or image.dim() != 3 or len(image) not in (1, 3):
+        kind = f"{image.dtype} {tuple(image.shape)}"
+        raise ValueError(f"image must be uint8 (1 or 3, H, W); got {kind}")
+    if min(image.shape[1:]) < 3:
+        raise ValueError(f"image must be at least 3×3, as the kernel is; got {[*image.shape[1:]]}")
+    return image.cpu().float().mean(dim=0).round()
+
+
+def _filtering_svg(
+    grey: Tensor, output: Tensor, unit: tuple[int, int], parts: Sequence[Tensor],
+    words: Sequence[str], sentence: str,
+) -> str:  # fmt: skip
+    """Picture and output, each with its frame; pixels times weights are products, and the rest."""
+    largest = output.abs().max().clamp(min=1e-12)
+    shades = colormaps[ACTIVATIONS]((output / largest / 2 + 0.5).numpy(), bytes=True)[..., :3]
+    coloured = torch.from_numpy(shades.copy()).permute(2, 0, 1)
+    shapes, cell, below = [], 44, TOP + SMALL + 34
+    for x, pixels, side, title in (
+        (LEFT, grey[None].to(torch.uint8), 3, "picture"),
+        (RIGHT, coloured, 1, "output, red above 0 and blue below"),
+    ):
+        height, width = pixels.shape[1:]
+        scale = SMALL / max(height, width)
+        frame = (x + unit[1] * scale, TOP + unit[0] * scale, side * scale, side * scale)
+        size = f'width="{width * scale:g}" height="{height * scale:g}"'
+        inside = f'<svg x="{x}" y="{TOP}" {size} viewBox="0 0 {width} {height}">'
+        shapes += [svg.text(x, 22, f"{title}, {height}×{width}")]
+        shapes += [f"{inside}{svg.picture(pixels)}</svg>", svg.rect(*frame, "none", ORANGE, 3)]
+    for k, (part, title) in enumerate(zip(parts, ("pixels", "× weights", "= products"))):
+        x = LEFT + k * (3 * cell + 30)
+        numbers = "".join(_numbers_svg(x, cell, part.tolist(), {}))
+        shapes += [svg.text(x, below - 8, title)]
+        shapes += [f'<g transform="translate(0 {below - TOP})">{numbers}</g>']
+    shapes += [svg.text(505, below + 20 + 26 * k, line) for k, line in enumerate(words)]
+    return svg.drawing(WIDTH, below + 3 * cell + 14, sentence, *shapes)
+
+
+class Filtering(Explorer):
+    """Choose a kernel or write one, choose a unit of the output, and see all its numbers.
+
+    `image` is the picture, uint8 (1 or 3, H, W); a bright disc where none is given.
+    """
+
+    def __init__(self, image: Tensor | None = None, kernel: str = "Sobel, vertical edges"):
+        height, width = _grey(_disc() if image is None else image).shape
+        names = {name: name for name in (*KERNELS, OWN)}
+        controls = {"kernel": choice("Kernel", names, kernel)}
+        controls |= {name: number(f"Weight {name[1:]}", 0, -99, 99) for name in PLACES}
+        controls |= {
+            "divisor": number("Divided by", 1, 1, 99),
+            "bias": number("Bias", 0, -255, 255),
+            "row": number("Row", (height - 2) // 2, 0, height - 3),
+            "column": number("Column", 2, 0, width - 3),
+        }
+        self.image, self.chosen = image, OWN
+        super().__init__(self.compute_view, controls, beside=PLACES)
+
+    def compute_view(self, kernel: str, **numbers: int) -> View:
+        weights = [numbers.pop(name) for name in PLACES]
+        return filtering(weights, image=self.image, **numbers)
+
+    def adapt(self) -> None:
+        """A kernel that is chosen writes its numbers; a number that is written makes one's own."""
+        fields = [self.controls[name] for name in (*PLACES, "divisor")]
+        kernel = self.controls["kernel"]
+        if kernel.value not in (self.chosen, OWN):
+            weights, divisor = KERNELS[kernel.value]
+            for field, value in zip(fields, (*weights, divisor)):
+                field.value = value
+        now = tuple(field.value for field in fields)
+        same = [name for name, (weights, by) in KERNELS.items() if (*weights, by) == now]
+        kernel.value = self.chosen = same[0] if same else OWN
+
+
 # --- pooling ------------------------------------------------------------------------------------
 
 POOLED = (  # a map of 6x6 numbers to try pooling on
@@ -239,9 +379,8 @@ def pooling(mode: str = "max", kernel: int = 2, stride: int = 2, position: int =
         name: (_decimal(float(result[unit])), _decimal(float(result.mean())))
         for name, result in results.items()
     }
-    table = _marked(("pooling", "this unit", "mean of all units"), lines, mode)
-    drawing = _pooling_svg(results[mode], kernel, stride, unit, mode, text)
-    return View(text, drawing, table, {"output": len(windows), "unit": float(results[mode][unit])})
+    table = _table(("pooling", "this unit", "mean of all units"), lines, mode)
+    return View(text, _pooling_svg(results[mode], kernel, stride, unit, mode, text), table)
 
 
 def _decimal(value: float) -> str:
@@ -306,11 +445,11 @@ def _numbers_svg(
 class Pooling(Explorer):
     """Choose between the largest number and the average, and move the window over a map."""
 
-    def __init__(self, mode: str = "max", kernel: int = 2, stride: int = 2):
+    def __init__(self):
         controls = {
-            "mode": choice("Pooling mode", {"max": "largest number", "average": "average"}, mode),
-            "kernel": number("Kernel", kernel, 1, len(POOLED)),
-            "stride": number("Stride", stride, 1, len(POOLED)),
+            "mode": choice("Pooling mode", {"max": "largest number", "average": "average"}, "max"),
+            "kernel": number("Kernel", 2, 1, len(POOLED)),
+            "stride": number("Stride", 2, 1, len(POOLED)),
             "position": number("Position", 0, 0, 0),
         }
         super().__init__(pooling, controls)
@@ -349,14 +488,13 @@ def receptive_field(
     )
     text = _field_sentence(step, unit, firsts, inside)
     strides = [f.stride for f in step.field]
-    # A vector has no neighbours, and what every unit sees has none either.
-    stride = "{}×{}".format(*strides) if len(step.output) == 4 and any(strides) else "—"
-    share = f"{inside:,} of {height * width:,}"
-    table = [
-        ("sees", "stride", "centre (row, column)", "pixels in the picture"),
-        (f"{height}×{width}", stride, ", ".join(centre), share),
-    ]
-    numbers = {"top": firsts[0], "left": firsts[1], "height": height, "width": width}
+    facts = {
+        "sees": f"{height}×{width}",
+        # A vector has no neighbours, and what every unit sees has none either.
+        "stride": "{}×{}".format(*strides) if len(step.output) == 4 and any(strides) else "—",
+        "centre (row, column)": ", ".join(centre),
+        "pixels in the picture": f"{inside:,} of {height * width:,}",
+    }
     rows, columns = _map_size(step)
     units = f"{rows}×{columns}" if len(step.output) == 4 else f"all {prod(step.output[1:]):,} units"
     drawing = svg.drawing(
@@ -367,12 +505,12 @@ def receptive_field(
             f"{tidy(step.name, 30)}, {units}", (rows, columns), 300 / max(rows, columns, 8), unit
         ),
     )  # fmt: skip
-    return View(text, drawing, table, {**numbers, "inside": inside})
+    return View(text, drawing, Table.of([facts]))
 
 
 def _is_known(row: Row) -> bool:
     """Whether its units see a known part of a picture, which has two axes."""
-    return row.field is not None and None not in row.field and len(row.field) == 2
+    return row.field is not None and len(row.field) == 2
 
 
 def _check_image(image: Tensor | None, size: tuple[int, int]) -> None:
@@ -474,19 +612,13 @@ class ReceptiveField(Explorer):
 # --- the columns of VGG -------------------------------------------------------------------------
 
 
-@cache
-def _vgg_record(column: str, input_size: int, num_classes: int) -> Record:
-    build = partial(vgg.VGG, column, num_classes, input_size)
-    return on_meta(build, (3, input_size, input_size))
-
-
-def vgg_column(column: str = "D", input_size: int = 224, num_classes: int = 1000) -> View:
+def vgg_column(column: str) -> View:
     """One column of VGG's Table 1: its layers, what they cost, and what is new in it.
 
     The table has all six columns. Raises ValueError as `models.VGG` does.
     """
-    record = _vgg_record(column, input_size, num_classes)
-    costs = {name: _vgg_numbers(_vgg_record(name, input_size, num_classes)) for name in vgg.TABLE_1}
+    record = _record(224, vgg.VGG, column)
+    costs = {name: _vgg_numbers(_record(224, vgg.VGG, name)) for name in vgg.TABLE_1}
     text = (
         "Column {}: {weight_layers} layers with weights, {parameters:,} parameters, {macs:,} MACs; "
         "a unit of pool5 sees {sees}×{sees} pixels."
@@ -499,8 +631,8 @@ def vgg_column(column: str = "D", input_size: int = 224, num_classes: int = 1000
         text += f" Against {before}: {changes}; "
         text += "{:,} parameters and {:,} MACs more.".format(*more)
     heading = ("column", "layers with weights", "parameters", "MACs", "sees (pixels)")
-    table = _marked(heading, {name: cost.values() for name, cost in costs.items()}, column)
-    return View(text, _vgg_svg(column, before, record, text), table, costs[column])
+    table = _table(heading, {name: cost.values() for name, cost in costs.items()}, column)
+    return View(text, _vgg_svg(column, before, record, text), table)
 
 
 def _vgg_numbers(record: Record) -> dict[str, int]:
@@ -552,19 +684,14 @@ def _vgg_svg(column: str, before: str | None, record: Record, sentence: str) -> 
 class VGGColumns(Explorer):
     """Choose a column of VGG's Table 1, and see its layers and what they cost."""
 
-    def __init__(self, input_size: int = 224, num_classes: int = 1000):
-        columns = {"column": choice("Column", dict(zip(vgg.TABLE_1, vgg.TABLE_1)), "D")}
-        super().__init__(lambda column: vgg_column(column, input_size, num_classes), columns)
+    def __init__(self):
+        columns = {name: name for name in vgg.TABLE_1}
+        super().__init__(vgg_column, {"column": choice("Column", columns, "D")})
 
 
 # --- a convolution in groups ---------------------------------------------------------------------
 
 GROUPED = ("conv2", "conv4", "conv5")  # the layers that Figure 2 of AlexNet cuts in two
-
-
-@cache
-def _alexnet_record() -> Record:
-    return on_meta(partial(alexnet.AlexNet, groups=1), (3, 224, 224))
 
 
 def grouped(layer: str = "conv2", groups: int = 2) -> View:
@@ -573,7 +700,7 @@ def grouped(layer: str = "conv2", groups: int = 2) -> View:
     The paper has two groups, one a GPU. Raises ValueError for another layer, and for a number of
     groups that does not divide the maps of all three layers.
     """
-    record = _alexnet_record()
+    record = _record(224, alexnet.AlexNet, groups=1)
     check(1, groups=groups)
     rows = {name: record[f"features.{name}"] for name in GROUPED}
     if layer not in rows:
@@ -595,9 +722,8 @@ def grouped(layer: str = "conv2", groups: int = 2) -> View:
         f"{macs:,} MACs; with one group {record.parameters:,} and {record.macs:,}."
     )
     shares = {"parameters": parameters / record.parameters, "MACs": macs / record.macs}
-    numbers = {"parameters": parameters, "macs": macs, "reads": maps // groups}
     drawing = _grouped_svg(layer, maps, made, groups, shares, text)
-    return View(text, drawing, _marked(heading, lines, layer), numbers)
+    return View(text, drawing, _table(heading, lines, layer))
 
 
 def _grouped_svg(
@@ -627,11 +753,11 @@ def _grouped_svg(
 class Groups(Explorer):
     """Cut AlexNet's conv2, conv4 and conv5 into groups, and see what they read and cost."""
 
-    def __init__(self, layer: str = "conv2", groups: int = 2):
+    def __init__(self):
         counts = {n: "1 (all maps)" if n == 1 else str(n) for n in (1, 2, 4, 8, 16, 32)}
         controls = {
-            "layer": choice("Layer", {name: name for name in GROUPED}, layer),
-            "groups": choice("Groups", counts, groups),
+            "layer": choice("Layer", {name: name for name in GROUPED}, "conv2"),
+            "groups": choice("Groups", counts, 2),
         }
         super().__init__(grouped, controls)
 
@@ -664,7 +790,7 @@ def inception_cost(
         name: _cost(module, ours) + _cost(naive, simple)
         for name, (ours, simple) in BRANCHES.items()
     }
-    weights, macs, naive_weights, naive_macs = costs["module"]
+    weights, macs, naive_weights, _ = costs["module"]
     out, naive_out = module["cat"].output[1], naive["cat"].output[1]
     text = (
         f"{weights:,} weights ({module.parameters:,} parameters with the biases) and {macs:,} MACs "
@@ -675,12 +801,8 @@ def inception_cost(
         text += f"{naive_weights / weights:.1f} times as many."
     else:
         text += "no more than this one: here the reductions save nothing."
-    table = _marked(("branch", "weights", "MACs", "naive: weights", "naive: MACs"), costs, "")
-    numbers = {
-        "weights": weights, "macs": macs, "parameters": module.parameters, "out": out,
-        "naive_weights": naive_weights, "naive_macs": naive_macs, "naive_out": naive_out,
-    }  # fmt: skip
-    return View(text, _inception_svg(costs, text), table, numbers)
+    table = _table(("branch", "weights", "MACs", "naive: weights", "naive: MACs"), costs)
+    return View(text, _inception_svg(costs, text), table)
 
 
 def _cost(record: Record, branch: str) -> tuple[int, int]:
@@ -709,7 +831,7 @@ def _inception_svg(costs: Mapping[str, tuple[int, ...]], sentence: str) -> str:
 def inception_rows() -> dict[str, dict[str, int]]:
     """The arguments of `inception_cost` for the rows of GoogLeNet's Table 1, at 224 pixels."""
     names = list(signature(inception_cost).parameters)[2:]
-    record = on_meta(partial(googlenet.GoogLeNet, aux=False), (3, 224, 224))
+    record = _record(224, googlenet.GoogLeNet, aux=False)
     found = {}
     for name, widths in googlenet.TABLE_1.items():
         _, channels, size, _ = record[f"features.inception_{name}.branch1x1.conv"].inputs[0]
@@ -746,7 +868,7 @@ KINDS = {"A": "zero maps are added", "B": "1×1 convolution", "C": "1×1 convolu
 
 
 @cache
-def gradients(depth: int = 20, shortcut: str | None = "A", seed: int = 0) -> tuple[float, ...]:
+def gradients(depth: int, shortcut: str | None) -> tuple[float, ...]:
     """The size of the gradient in each block of an untrained ResNetCIFAR, from the input on.
 
     It is that of the block's first convolution, as `probes.depth_statistics` measures it, for eight
@@ -755,18 +877,12 @@ def gradients(depth: int = 20, shortcut: str | None = "A", seed: int = 0) -> tup
     Raises ValueError as `models.resnet.ResNetCIFAR` does.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         network = resnet.ResNetCIFAR(depth, shortcut=shortcut)
         images, labels = torch.randn(8, 3, 32, 32), torch.randint(10, (8,))
         layers = depth_statistics(network.double(), images.double(), labels)
     # The stem is "conv1", a block's first convolution "conv2_x.0.conv1".
     return tuple(layer.gradient for layer in layers if layer.name.endswith(".conv1"))
-
-
-@cache
-def _resnet_costs(depth: int, shortcut: str | None) -> tuple[int, int]:
-    record = on_meta(partial(resnet.ResNetCIFAR, depth, shortcut=shortcut), (3, 32, 32))
-    return record.parameters, record.macs
 
 
 def shortcut_switch(depth: int = 20, kind: str = "A", on: bool = True) -> View:
@@ -778,26 +894,21 @@ def shortcut_switch(depth: int = 20, kind: str = "A", on: bool = True) -> View:
     shortcuts = {"plain": None, f"residual ({kind})": kind}
     series = {name: gradients(depth, shortcut) for name, shortcut in shortcuts.items()}
     other, chosen = shortcuts if on else reversed(shortcuts)
-    lines = {
-        name: (
-            *_resnet_costs(depth, shortcuts[name]),
-            _rounded(sizes[0], 2),
-            _rounded(sizes[-1], 2),
-        )
-        for name, sizes in series.items()
-    }
+    lines = {}
+    for name, sizes in series.items():
+        record = _record(32, resnet.ResNetCIFAR, depth, shortcut=shortcuts[name])
+        ends = _rounded(sizes[0], 2), _rounded(sizes[-1], 2)
+        lines[name] = (record.parameters, record.macs, *ends)
     heading = ("network", "parameters", "MACs", "gradient, first block", "last block")
-    table = _marked(heading, lines, "")
     growth = {name: sizes[0] / sizes[-1] for name, sizes in series.items()}
-    numbers = {"parameters": lines[chosen][0], "growth": growth[chosen]}
     text = (
-        f"{chosen[0].upper()}{chosen[1:]} network with {depth} layers, {numbers['parameters']:,} "
+        f"{chosen[0].upper()}{chosen[1:]} network with {depth} layers, {lines[chosen][0]:,} "
         "parameters. Before training, the gradient of the first block is about "
         f"{_rounded(growth[chosen], 1)} times as large as that of the last one; "
         f"{other}: {_rounded(growth[other], 1)} times."
     )
     drawn = _block_graph(kind if on else None) + _gradient_plot(series, chosen)
-    return View(text, svg.drawing(WIDTH, 340, text, *drawn), table, numbers)
+    return View(text, svg.drawing(WIDTH, 340, text, *drawn), _table(heading, lines))
 
 
 def _rounded(number: float, digits: int) -> str:
@@ -850,12 +961,12 @@ def _gradient_plot(series: dict[str, Sequence[float]], chosen: str) -> list[str]
 class ShortcutSwitch(Explorer):
     """Switch the shortcuts of a ResNet off and on, and see its blocks and their gradients."""
 
-    def __init__(self, depth: int = 20, kind: str = "A", on: bool = True):
+    def __init__(self, depth: int = 20):
         kinds = {"A": "A: zero maps", "B": "B: 1×1 where it changes", "C": "C: 1×1 everywhere"}
         controls = {
-            "on": W.Checkbox(value=on, description="Shortcuts"),
+            "on": W.Checkbox(value=True, description="Shortcuts"),
             "depth": choice("Depth", {n: f"{n} layers" for n in (8, 20, 32, 44, 56)}, depth),
-            "kind": choice("Kind", kinds, kind),
+            "kind": choice("Kind", kinds, "A"),
         }
         super().__init__(shortcut_switch, controls)
 
@@ -889,9 +1000,8 @@ def budget(
         f"{used}: {'too many ' + ' and '.join(over) if over else 'within the budget'}. "
         f"{2 * sum(blocks) + 2} layers with weights; the last convolution sees {sees} pixels."
     )
-    table = _marked(("part", "parameters", "MACs"), {**costs, "all": totals.values()}, "")
-    numbers = {"parameters": record.parameters, "macs": record.macs, "sees": sees}
-    return View(text, _budget_svg(costs, totals, text), table, numbers)
+    table = _table(("part", "parameters", "MACs"), {**costs, "all": totals.values()})
+    return View(text, _budget_svg(costs, totals, text), table)
 
 
 def _budget_svg(costs: dict[str, list[int]], totals: dict[str, int], sentence: str) -> str:
@@ -914,7 +1024,7 @@ def _budget_svg(costs: dict[str, list[int]], totals: dict[str, int], sentence: s
 class Budget(Explorer):
     """Change the widths and depths of a small residual network, and see whether it fits."""
 
-    def __init__(self, widths: Sequence[int] = (16, 32, 64), blocks: Sequence[int] = (3, 3, 3)):
-        controls = {f"width{k}": number(f"Width {k}", w, 1, 160) for k, w in enumerate(widths, 1)}
-        controls |= {f"blocks{k}": number(f"Blocks {k}", n, 1, 9) for k, n in enumerate(blocks, 1)}
-        super().__init__(budget, controls)
+    def __init__(self):
+        widths = {f"width{k}": number(f"Width {k}", 8 * 2**k, 1, 160) for k in (1, 2, 3)}
+        blocks = {f"blocks{k}": number(f"Blocks {k}", 3, 1, 9) for k in (1, 2, 3)}
+        super().__init__(budget, widths | blocks)

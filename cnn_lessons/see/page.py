@@ -5,12 +5,11 @@
 The page is `page.html`, beside this file; what is shown comes from `steps.step`, as in a notebook.
 """
 
-import base64
 import hashlib
-import io
 import json
 from collections.abc import Callable, Sequence
-from math import ceil, sqrt
+from contextlib import suppress
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cnn_lessons.files import write_whole
-from cnn_lessons.see.steps import as_maps, branch_lines, checked, shape_of, step, weights_of
+from cnn_lessons.see.steps import (
+    as_maps,
+    branch_lines,
+    checked,
+    given,
+    shape_of,
+    step,
+    tiled,
+    weights_of,
+)
+from cnn_lessons.see.svg import address
 from cnn_lessons.shapes import Record, Row, record
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -59,17 +68,29 @@ def save_page(
         "totals": {"parameters": records[0].parameters, "macs": records[0].macs},
         "steps": [_step(records, number, model, class_names) for number in range(len(records[0]))],
     }
-    for maps, side in KEPT:
-        sheets, about["left_out"] = _Sheets(), []
-        for number, shown in enumerate(about["steps"]):
-            shown |= _maps(records, number, maps, side, sheets, about["left_out"])
-            shown["kernel"] = _kernel(model, records[0][number], sheets)
-        about["sheets"] = sheets.addresses
-        page = _filled(about)
-        if len(page) <= megabytes * 1_000_000:
-            break
+    limit, encoded, page = megabytes * 1_000_000, {}, b""
+    for kept in KEPT:
+        sheets = _Sheets(encoded, inf if kept == KEPT[-1] else limit)
+        with suppress(_TooLarge):
+            page = _filled(about | _with_maps(about["steps"], records, model, kept, sheets))
+            if len(page) <= limit:
+                break
     write_whole(path, page)
     return Path(path)
+
+
+def _with_maps(
+    steps: list[dict], records: list[Record], model: nn.Module, kept: tuple[int, int], sheets
+) -> dict:
+    """The steps with their maps and kernels, all sheets, and what was left out of them."""
+    left_out: list[str] = []
+    with_maps = [
+        shown
+        | _maps(records, number, *kept, sheets, left_out)
+        | {"kernel": _kernel(model, records[0][number], sheets)}
+        for number, shown in enumerate(steps)
+    ]
+    return {"steps": with_maps, "left_out": left_out, "sheets": sheets.addresses}
 
 
 def _filled(about: dict) -> bytes:
@@ -87,16 +108,25 @@ def _step(records: list[Record], number: int, model: nn.Module, class_names: Seq
         "name": row.name, "kind": row.kind, "branch": branch_lines(first)[number],
         "output": shape_of(row), "parameters": row.parameters, "macs": row.macs,
         "facts": [list(fact) for fact in shown.facts],
+        "given": [list(fact) for fact in given(first, number)],
         "field": [list(axis) for axis in row.field] if row.field and len(row.field) == 2 else None,
         "grid": list(row.output[-2:]) if len(row.output) >= 4 else [1, 1],
         "scores": [[[n, round(z, 3), round(p, 4)] for n, z, p in each] for each in scores],
     }  # fmt: skip
 
 
-class _Sheets:
-    """The grey pictures of the page, each kept once: a step that gives on what it got adds none."""
+class _TooLarge(Exception):
+    """The sheets so far are more than may be kept."""
 
-    def __init__(self):
+
+class _Sheets:
+    """The grey pictures of the page, each kept once: a step that gives on what it got adds none.
+
+    `encoded` has those of other tries, by what they show. Raises _TooLarge beyond `limit` bytes.
+    """
+
+    def __init__(self, encoded: dict[bytes, str], limit: float):
+        self.encoded, self.room = encoded, limit
         self.addresses: list[str] = []
         self.numbers: dict[bytes, int] = {}
 
@@ -105,16 +135,19 @@ class _Sheets:
         largest = float(maps.abs().nan_to_num(0, 0, 0).max()) or 1.0
         shades = (maps / largest * LEVELS).nan_to_num(0).clamp(-LEVELS, LEVELS).round() * 3 + 128
         count, height, width = maps.shape
-        columns = min(count, max(1, round(sqrt(count * height / width))))
-        sheet = np.full((ceil(count / columns) * height, columns * width), 128, np.uint8)
-        for k, tile in enumerate(shades.to(torch.uint8).numpy()):
-            y, x = k // columns * height, k % columns * width
-            sheet[y : y + height, x : x + width] = tile
+        sheet = tiled(shades.to(torch.uint8).numpy(), ground=128)
         key = hashlib.sha256(sheet.tobytes() + str(sheet.shape).encode()).digest()
         if key not in self.numbers:
+            if key not in self.encoded:
+                # More effort than 20 of 100 takes three times as long, for 1 % less.
+                self.encoded[key] = address(sheet, "webp", lossless=True, quality=20)
             self.numbers[key] = len(self.addresses)
-            self.addresses.append(_address(sheet, "webp", lossless=True, quality=100, method=4))
-        size = {"count": count, "height": height, "width": width, "columns": columns}
+            self.addresses.append(self.encoded[key])
+            self.room -= len(self.encoded[key])
+            if self.room < 0:
+                raise _TooLarge
+        size = {"count": count, "height": height, "width": width}
+        size["columns"] = sheet.shape[1] // width
         return size | {"sheet": self.numbers[key], "largest": float(f"{largest:.4g}")}
 
 
@@ -158,10 +191,4 @@ def _as_rgb(picture: Tensor) -> np.ndarray:
 
 
 def _png(pixels: np.ndarray) -> str:
-    return _address(pixels, "png" if max(pixels.shape[:2]) <= 64 else "webp", quality=85)
-
-
-def _address(pixels: np.ndarray, kind: str, **settings) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, kind, **settings)
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return address(pixels, "png" if max(pixels.shape[:2]) <= 64 else "webp", quality=85)

@@ -26,15 +26,14 @@ SIGN = f"""<style onload="{escape(SCRIPT)}">
 
 
 class View(NamedTuple):
-    """What an explorer shows: a sentence, the same as a drawing (SVG), a table, its numbers.
+    """What an explorer shows: a sentence, the same as a drawing (SVG), and a table of its numbers.
 
-    The table's first line is its heading. The drawing brings its own white ground.
+    The drawing brings its own white ground.
     """
 
     sentence: str
     svg: str
-    table: Sequence[tuple[str, ...]]
-    numbers: dict[str, float]
+    table: Table
 
 
 class Panel(W.VBox):
@@ -187,15 +186,26 @@ class Explorer(Panel):
     """Controls over one view. Their values are the whole state: `compute` makes the rest of them.
 
     `controls` are named as the arguments of `compute`. A number field gets a slider, which has no
-    name for a screen reader and is linked to the field in the browser.
+    name for a screen reader and is linked to the field in the browser. The numbers named in
+    `beside` follow each other among the controls; they stand three by three, without sliders.
     """
 
     def __init__(
-        self, compute: Callable[..., View], controls: dict[str, W.Widget], extras: Sequence = ()
+        self,
+        compute: Callable[..., View],
+        controls: dict[str, W.Widget],
+        extras: Sequence = (),
+        beside: Sequence[str] = (),
     ):
         super().__init__()
         self.compute, self.sliders, rows = compute, {}, []
+        square = W.GridBox([controls[name] for name in beside])
+        square.layout.grid_template_columns = "repeat(3, max-content)"
         for name, control in controls.items():
+            if name in beside:
+                control.layout.width, control.style.description_width = "130px", "70px"
+                rows += [square] * (name == beside[0])
+                continue
             rows.append(W.HBox([control]))
             if isinstance(control, W.BoundedIntText):
                 limits = {"min": control.min, "max": control.max}
@@ -215,16 +225,11 @@ class Explorer(Panel):
         view = self.compute(**self.state())
         self.start = vars(self).get("start", view)
         words = f'<p aria-live="polite" style="max-width: 700px">{escape(view.sentence)}</p>'
-        return f'<div style="line-height: 1.4">{view.svg}{words}{_table(view)}</div>'
+        return f'<div style="line-height: 1.4">{view.svg}{words}{view.table._repr_html_()}</div>'
 
     def static(self) -> tuple[str, str]:
         text = self.start.sentence
-        return f"<p>{escape(text)}</p>{_table(self.start)}", text
-
-
-def _table(view: View) -> str:
-    heading, *lines = map(tuple, view.table)
-    return Table(heading, tuple(lines))._repr_html_()
+        return f"<p>{escape(text)}</p>{self.start.table._repr_html_()}", text
 
 
 def number(name: str, value: int, least: int, most: int) -> W.BoundedIntText:

@@ -38,19 +38,23 @@ MAPS = "maps"  # the name of what looks like a photograph and is none
 ENDS = "+ marks the highest number, − the lowest below 0"
 
 
-def show(figure: Figure, text: str) -> None:
+def show(figure: Figure, text: str, name: str = "", again: bool = False) -> None:
     """Display a figure with its text twin: one sentence for readers who do not see the picture.
 
-    Raises ValueError for a text that is not one sentence.
+    With `again` they take the place of what was shown by this name. Raises ValueError for a text
+    that is not one sentence.
     """
     if not re.fullmatch(r"(?!.*[.!?]\s+[A-Z])\S.*[.!?]", text, re.DOTALL):
         raise ValueError(f"text must be one sentence with its full stop; got {text!r}")
     from IPython.display import display
 
     picture, width = _png(figure)
-    bundle = {"image/png": base64.b64encode(picture).decode(), "text/plain": text}
-    display(bundle, metadata={"image/png": {"alt": text, "width": width}}, raw=True)
-    display({"text/markdown": f"*{text}*", "text/plain": text}, raw=True)
+    drawn = {"image/png": base64.b64encode(picture).decode(), "text/plain": text}
+    words = {"text/markdown": f"*{text}*", "text/plain": text}
+    about = {"image/png": {"alt": text, "width": width}}
+    places = [{"display_id": f"{name}-{k}", "update": again} if name else {} for k in (1, 2)]
+    display(drawn, metadata=about, raw=True, **places[0])
+    display(words, raw=True, **places[1])
 
 
 def _png(figure: Figure) -> tuple[bytes, int]:
@@ -73,9 +77,9 @@ def _page(width: float, height: float, title: str) -> Page:
     return figure
 
 
-def _axes(width: float, height: float, title: str, ax: Axes | None = None) -> Axes:
-    """The axes that were given, or those of a new figure of so many inches."""
-    ax = ax or Page((width, height), layout="constrained").add_subplot()
+def _axes(width: float, height: float, title: str) -> Axes:
+    """The axes of a new figure of so many inches."""
+    ax = Page((width, height), layout="constrained").add_subplot()
     ax.set_title(_wrapped(title, width), fontsize=11)
     return ax
 
@@ -173,18 +177,11 @@ def answers(
 
 
 def confusion(
-    labels: Tensor,
-    predicted: Tensor,
-    class_names: Sequence[str],
-    title: str = "",
-    ax: Axes | None = None,
+    labels: Tensor, predicted: Tensor, class_names: Sequence[str], title: str = ""
 ) -> Figure:
-    """Rows are true classes, columns predicted ones, entries numbers of pictures.
-
-    With `ax` it is drawn there, so that several stand in one figure.
-    """
+    """Rows are true classes, columns predicted ones, entries numbers of pictures."""
     matrix = confusion_matrix(labels, predicted, len(class_names))
-    ax = _axes(6.4, 5.8, title, ax)
+    ax = _axes(6.4, 5.8, title)
     share = matrix / matrix.sum(dim=1, keepdim=True).clamp(min=1)
     ax.imshow(share.numpy(), cmap="Oranges", vmin=0, vmax=1)
     for row, column in np.ndindex(*matrix.shape):
@@ -291,6 +288,48 @@ def by_depth(statistics: dict[str, Sequence[LayerStatistics]], title: str = "") 
     return figure
 
 
+def depth_curves(curves: dict[str, tuple[Sequence, Sequence]], title: str = "") -> Figure:
+    """Errors by epoch of networks of several depths, as Figure 4 of arXiv:1512.03385.
+
+    `curves` has by its name, such as "plain 20", the training and the validation accuracy of a
+    network, each a curve a seed, (seeds, epochs), 0 to 1. What the first word names has a panel of
+    its own, on the same axes; the colour says the depth; training is bold and validation thin, a
+    line for the mean and a band from the lowest seed to the highest. No panel is higher than the
+    worst training error: a spike of validation is cut off, and does not press the rest together.
+    Raises ValueError for more than three depths in a panel.
+    """
+    kinds = list(dict.fromkeys(name.split()[0] for name in curves))
+    depths = list(dict.fromkeys(name.split()[1] for name in curves))
+    if 2 * len(depths) > MOST_LINES:
+        raise ValueError(f"curves must be of at most three depths; got {', '.join(depths)}")
+    figure, handles, low, top = _page(7, 3.6, title), {}, 1.0, 0.0
+    row = figure.subplots(1, len(kinds), sharex=True, sharey=True, squeeze=False)[0]
+    axes = dict(zip(kinds, row))
+    styles = dict(zip(depths, colours.styles([f"{depth} layers" for depth in depths])))
+    for name, parts in curves.items():
+        kind, depth = name.split()
+        for part, width, shares in zip(("training", "validation"), (3, 1.2), parts):
+            errors = 1 - np.asarray(shares, dtype=float)
+            epochs, (colour, marker) = range(1, errors.shape[1] + 1), styles[depth]
+            band = (errors.min(0), errors.max(0))
+            axes[kind].fill_between(epochs, *band, color=colour, alpha=0.2, linewidth=0)
+            (line,) = axes[kind].plot(epochs, errors.mean(0), color=colour, linewidth=width,
+                                      marker=marker, markersize=3 + width)  # fmt: skip
+            handles[f"{depth} layers, {part}"] = line
+            low, top = min(low, errors.min()), max(top, errors.max() * (part == "training"))
+    for kind, ax in axes.items():
+        ax.set_title(kind, fontsize=SMALL)
+        ax.set_xlabel("epoch (bold: training, thin: validation)")
+        ax.set_ylim(0.9 * low, 1.05 * top)
+        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.grid(alpha=0.3)
+    axes[kinds[0]].set_ylabel("share of wrong pictures")
+    where = {"loc": "outside lower center", "ncols": len(depths), "fontsize": SMALL}
+    figure.legend(handles.values(), handles, **where)
+    return figure
+
+
 def _panels(lines: dict[str, list[Line]], xlabel: str, title: str) -> Figure:
     """A column of panels for the lines of each quantity, at most six lines in a panel."""
     groups = {words: _groups(each) for words, each in lines.items()}
@@ -343,12 +382,11 @@ def bubbles(
     points: dict[str, tuple[float, float, float]],
     spans: dict[str, tuple[float, float]] | None = None,
     title: str = "",
-    xlabel: str = "MACs for one picture",
     ylabel: str = "share of correct pictures",
 ) -> Figure:
     """Networks by cost and accuracy, after Canziani et al. 2016 (arXiv:1605.07678).
 
-    A point is (x, y, size): x on a log axis, size the area of the bubble. `spans` are the lowest
+    A point is (MACs, y, size), size the area of the bubble. `spans` are the lowest
     and highest y of a name. Names stand where they cover neither each other nor a bubble.
     """
     ax = _axes(7, 4.2, title)
@@ -358,7 +396,7 @@ def bubbles(
     ax.set_xscale("log")
     ax.margins(x=0.15, y=0.2)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
-    ax.set_xlabel(xlabel)
+    ax.set_xlabel("MACs for one picture")
     ax.set_ylabel(ylabel)
     _dots(ax, {name: (x, y, 1_800 * size / largest) for name, (x, y, size) in points.items()}, 8)
     return ax.figure
@@ -634,18 +672,15 @@ def film_strip(tiles: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
     return figure
 
 
-def receptive_fields(
-    image: Tensor, record: Record, title: str = "", ax: Axes | None = None
-) -> Figure:
+def receptive_fields(image: Tensor, record: Record, title: str = "") -> Figure:
     """One picture, uint8 (3, H, W), with what the middle unit of each set of maps sees of it.
 
-    With `ax` it is drawn there, so that several stand in one figure. Raises ValueError for a record
-    in which no window over a picture has a view that is known.
+    Raises ValueError for a record in which no window over a picture has a view that is known.
     """
     rows = [row for row in record if row.window and row.field and len(row.output) == 4]
     if not rows:
         raise ValueError("record must have a window over maps whose view is known; got none")
-    ax = _axes(4.6, 3, title, ax)
+    ax = _axes(4.6, 3, title)
     _picture(ax, image)
     look = [(colour, line) for line in ("-", "--") for colour in colours.COLOURS[:5]]
     for k, (row, (colour, line)) in enumerate(zip(rows, look)):
@@ -660,12 +695,9 @@ def receptive_fields(
     return ax.figure
 
 
-def connections(reads: Tensor, title: str = "", ax: Axes | None = None) -> Figure:
-    """Which input maps (rows) each output map (columns) reads, from a boolean (outputs, inputs).
-
-    With `ax` it is drawn there, so that several stand in one figure.
-    """
-    ax = _axes(6, 2.6, title, ax)
+def connections(reads: Tensor, title: str = "") -> Figure:
+    """Which input maps (rows) each output map (columns) reads, from a boolean (outputs, inputs)."""
+    ax = _axes(6, 2.6, title)
     ax.imshow(reads.T.numpy(), cmap="Greys", vmin=0, vmax=1.4)
     outputs, inputs = reads.shape
     ax.set_xticks(range(outputs))

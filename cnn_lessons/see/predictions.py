@@ -54,7 +54,7 @@ class Prediction:
             return self._tell("")
         if self.choices is not None and guess not in self.choices:
             raise ValueError(f"guess must be one of {_listed(self.choices)}; got {guess!r}")
-        if self.choices is None and _number(guess) is None and _sizes(guess) is None:
+        if self.choices is None and number(guess) is None and sizes(guess) is None:
             raise ValueError(f"A number, please, for example 12, 3,456, 0.5 or 1e-7; got {guess}")
         self._guess = guess
         return self._tell(f"You say {self._said()}. Go on to see.")
@@ -77,7 +77,7 @@ class Prediction:
         truth = truth.item() if getattr(truth, "shape", None) == () else truth  # of an array
         if self.choices is not None and truth not in self.choices:
             raise ValueError(f"truth must be one of {_listed(self.choices)}; got {truth!r}")
-        if self.choices is None and _number(truth) is None and _sizes(truth) is None:
+        if self.choices is None and number(truth) is None and sizes(truth) is None:
             raise ValueError(f"truth must be a number or whole numbers in a row; got {truth!r}")
         if tolerance is not None and not tolerance >= 0:
             raise ValueError(f"tolerance must be 0 or more; got {tolerance!r}")
@@ -88,21 +88,22 @@ class Prediction:
             words = f"You said {self._said()}. It is {_words(truth)}: {verdict}."
         self.verdict = self.verdict or verdict
         words = words[0].upper() + words[1:]
-        self._tell(words)
+        if verdict:  # else the panel would answer the question for the next reader
+            self._tell(words)
         print(words)
 
     def _said(self) -> str:
         if self.choices is not None:
             return _words(self.guess)
-        number = _number(self.guess)
-        return _words(_sizes(self.guess) if number is None else number)
+        value = number(self.guess)
+        return _words(sizes(self.guess) if value is None else value)
 
     def _judged(self, truth: object, tolerance: float | None) -> str:
         if self.choices is not None:
             return "right" if self.guess == truth else "not yet"
-        if (right := _number(truth)) is None:
-            return "right" if _sizes(self.guess) == _sizes(truth) else "not yet"
-        guess = _number(self.guess)
+        if (right := number(truth)) is None:
+            return "right" if sizes(self.guess) == sizes(truth) else "not yet"
+        guess = number(self.guess)
         if guess is None or (guess != right and guess * right <= 0):
             return "not yet"
         if tolerance is None:
@@ -193,19 +194,19 @@ def score() -> None:
 # --- what a guess says ----------------------------------------------------------------------------
 
 
-def _number(guess: object) -> float | None:
+def number(guess: object) -> float | None:
     """The number that a guess is: 9, "1,234", "−3", "1e-7"; None if it is none."""
     text = "".join(str(guess).split()).replace("−", "-")
     if GROUPED.fullmatch(text):
         text = text.replace(",", "")
     try:
-        number = float(text)
+        value = float(text)
     except ValueError:
         return None
-    return number if isfinite(number) else None
+    return value if isfinite(value) else None
 
 
-def _sizes(guess: object) -> tuple[int, ...] | None:
+def sizes(guess: object) -> tuple[int, ...] | None:
     """Whole numbers in a row: (4, 64), torch.Size, "4, 64", "4×64"; None if it is none."""
     text = str(tuple(guess)) if isinstance(guess, (list, tuple)) else str(guess)
     if not LIST.fullmatch(text.strip()):

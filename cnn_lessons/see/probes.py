@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from cnn_lessons.models.resnet import BasicBlock
 from cnn_lessons.training import cross_entropy
 
 
@@ -101,6 +102,30 @@ def depth_statistics(
         LayerStatistics(name, _spread(output), _relative(gradient, weight))
         for (name, output), weight, gradient in zip(outputs.items(), weights, gradients)
     ]
+
+
+def residual_ratios(model: nn.Module, images: Tensor) -> dict[str, float]:
+    """By block of a residual network: the spread of F(x) over that of what its shortcut carries.
+
+    The spread is the standard deviation over all numbers; F(x) is what the last batch norm gives.
+    Batch norm takes the mean and variance of these images (N, C, H, W), as in training, so that an
+    untrained network can be measured too. Raises ValueError for images that are not normalised, and
+    for a model without basic blocks that have a shortcut.
+    """
+    _check_images(images, "images", 4)
+    blocks = [name for name, m in model.named_modules() if isinstance(m, BasicBlock) and m.shortcut]
+    if not blocks:
+        raise ValueError(
+            f"model must have basic blocks with a shortcut; got {type(model).__name__}"
+        )
+    parts = [f"{name}.{part}" for name in blocks for part in ("bn2", "shortcut")]
+    with torch.no_grad(), _left_as_it_was(model), _outputs_of(model, parts) as outputs:
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.train()
+        model(images)
+    spreads = {part: float(_output(outputs, part).std()) for part in parts}
+    return {name: spreads[f"{name}.bn2"] / spreads[f"{name}.shortcut"] for name in blocks}
 
 
 def _spread(output: Tensor) -> float:

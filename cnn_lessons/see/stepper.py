@@ -4,7 +4,7 @@ Stepper(model, images, class_names=CLASS_NAMES)
 """
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
 import ipywidgets as W
@@ -12,15 +12,26 @@ import numpy as np
 from IPython.display import display
 from torch import Tensor, nn
 
-from cnn_lessons.see import colours, plots, svg
+from cnn_lessons.see import colours, plots, predictions, svg
 from cnn_lessons.see.page import save_page
 from cnn_lessons.see.panels import CLOSED, Panel, tidy
-from cnn_lessons.see.steps import Step, as_maps, branch_lines, checked, mosaic, shape_of, step
+from cnn_lessons.see.steps import (
+    Step,
+    as_maps,
+    branch_lines,
+    checked,
+    given,
+    mosaic,
+    shape_of,
+    step,
+)
 from cnn_lessons.shapes import Record, record
 from cnn_lessons.table import Table
 
-SIDE, MOSAIC_SIDE, KERNEL_SIDE = 170, 240, 110  # pixels on the screen
+SIDE, MOSAIC_SIDE, KERNEL_SIDE = 140, 200, 100  # pixels on the screen
 
+
+DETAILS = "margin-left: 12px; line-height: 1.35"
 
 # A list box is a table that can be clicked, walked through with the arrow keys, and read aloud. Its
 # columns need letters of one width. The label is read aloud only.
@@ -40,7 +51,11 @@ class Stepper(Panel):
     names the pictures by `class_names`, which also name the answers. `forward` is as in
     `shapes.record`.
 
-    In a stored notebook the reader finds the table and a strip of feature maps. Raises ValueError
+    With `quiz` the size of an output, its maps and what a unit sees are hidden until the size is
+    guessed, or asked for; a box in the panel turns it on and off.
+
+    In a stored notebook the reader finds the table and a strip of feature maps, with `quiz` the
+    table without sizes. Raises ValueError
     for images or pictures of another shape, and for a network that does nothing with them, and
     ShapeError, with the layers that ran, if a layer fails.
     """
@@ -53,6 +68,7 @@ class Stepper(Panel):
         labels: Tensor | None = None,
         class_names: Sequence[str] = (),
         forward: Callable | None = None,
+        quiz: bool = False,
     ):
         super().__init__()
         if not isinstance(model, nn.Module):
@@ -63,11 +79,16 @@ class Stepper(Panel):
         if not len(self.record):
             raise ValueError("model must do something with the images; not one step was seen")
         last = len(self.record) - 1
-        self.number = W.BoundedIntText(0, 0, last, **_labelled("Step", 110))
+        self.number = W.BoundedIntText(0, 0, last, **_labelled("Step", 95))
         names = [(self._name_of(k, labels), k) for k in range(len(self.images))]
-        self.picture = W.Dropdown(options=names, **_labelled("Picture", 180))
-        self.channel = W.BoundedIntText(0, 0, 0, **_labelled("Map", 110))
+        self.picture = W.Dropdown(options=names, **_labelled("Picture", 160))
+        self.channel = W.BoundedIntText(0, 0, 0, **_labelled("Map", 95))
+        self.quiz = W.Checkbox(quiz, indent=False, **_labelled("Quiz", 70))
+        self.begins_as_quiz, self.hidden, self.asking, self.verdict = bool(quiz), set(), -1, ""
+        self.guessed: dict[int, bool] = {}  # of each step that is known: whether at the first try
+        self.tried: set[int] = set()
         controls = {"number": self.number, "picture": self.picture, "channel": self.channel}
+        controls |= {"quiz": self.quiz}
         self.build(controls, self._children(last))
 
     def _record_picture(self, number: int) -> None:
@@ -86,28 +107,37 @@ class Stepper(Panel):
 
     def _children(self, last: int) -> list[W.Widget]:
         """Above what goes from step to step, all linked to `number`; below table and details."""
-        narrow = {"layout": W.Layout(width="100px")}
-        back = W.Button(description="◀ Previous", **narrow)
-        forth = W.Button(description="Next ▶", **narrow)
+        back = W.Button(description="◀ Previous", layout=W.Layout(width="100px"))
+        forth = W.Button(description="Next ▶", layout=W.Layout(width="80px"))
         back.on_click(lambda _: self.go(self.number.value - 1))
         forth.on_click(lambda _: self.go(self.number.value + 1))
         play = W.Play(value=0, min=0, max=last, interval=1000)
-        slider = W.IntSlider(0, 0, last, readout=False, layout=W.Layout(width="130px"))
+        slider = W.IntSlider(0, 0, last, readout=False, layout=W.Layout(width="60px"))
         heading, lines = table_lines(self.record)
-        table = W.Select(
+        self.table = W.Select(
             options=[(line, k) for k, line in enumerate(lines)],
             index=0, rows=min(22, len(lines)), description="Layers",
             layout=W.Layout(width=f"{6.7 * len(heading) + 24:.0f}px"),
         )  # fmt: skip
-        for widget, trait in ((slider, "value"), (play, "value"), (table, "index")):
+        for widget, trait in ((slider, "value"), (play, "value"), (self.table, "index")):
             self.link(widget, trait, self.number)
-        left = W.VBox([W.HTML(f'{STYLE}<pre style="{LETTERS}">{heading}</pre>'), table])
+        left = W.VBox([W.HTML(f'{STYLE}<pre style="{LETTERS}">{heading}</pre>'), self.table])
         left.add_class("cnn-steps")
         self.shown.layout.flex, self.shown.layout.max_width = "1 1 360px", "560px"
         wrapping = W.Layout(flex_flow="row wrap", align_items="flex-start")
-        controls = [back, forth, self.number, play, slider, self.picture, self.channel]
+        controls = [back, forth, self.number, play, slider, self.picture, self.channel, self.quiz]
         below = W.Box([left, self.shown], layout=wrapping)
-        return [W.Box(controls, layout=wrapping), self.sign, below]
+        return [W.Box(controls, layout=wrapping), self._question(), self.sign, below]
+
+    def _question(self) -> W.Widget:
+        """The field for the size of an output, and a button to be shown it."""
+        words = "Size of the output: maps, height, width"
+        self.guess = W.Text(continuous_update=False, **_labelled(words, 400))
+        self.guess.observe(lambda change: self.judge(change["new"]), "value")
+        give_up = W.Button(description="Show me", layout=W.Layout(width="100px"))
+        give_up.on_click(lambda _: self._answered(False))
+        self.question = W.HBox([self.guess, give_up])
+        return self.question
 
     def go(self, number: int) -> None:
         """Show this step, or the nearest there is."""
@@ -124,23 +154,77 @@ class Stepper(Panel):
         how = {"class_names": self.class_names, "forward": self.forward}
         return save_page(path, self.model, images, self.pictures, names, **how)
 
+    def judge(self, guess: str) -> None:
+        """Compare a guess such as "6, 28, 28" or "120" with the size of what the step makes."""
+        number, wanted = self.number.value, self.record[self.number.value].output[1:]
+        if not guess or not self._is_hidden(number):
+            pass
+        elif (predictions.sizes(guess) or (predictions.number(guess),)) == wanted:
+            self._answered(number not in self.tried)
+        else:
+            self.tried.add(number)
+            self.verdict = f"Not yet: {guess}."
+            self.set()
+
+    def _answered(self, at_once: bool) -> None:
+        if self._is_hidden(self.number.value):
+            self.guessed[self.number.value] = at_once
+        self.set()
+
+    def _is_hidden(self, number: int) -> bool:
+        return self.quiz.value and number not in self.guessed and _has_size(self.record, number)
+
     def adapt(self) -> None:
         """Another picture is recorded; the number of maps is the limit of the map to choose."""
+        self._adapt_quiz()
         if self.recorded != self.picture.value:
             self._record_picture(self.picture.value)
         self.channel.max = max(0, len(as_maps(self.record.outputs[self.number.value])) - 1)
 
+    def _adapt_quiz(self) -> None:
+        """The list hides what is to be guessed; the field is empty for another step."""
+        number = self.number.value
+        hidden = {k for k in range(len(self.record)) if self._is_hidden(k)}
+        self.question.layout.display = "" if number in hidden else "none"
+        if self.asking != number:
+            self.asking, self.verdict, self.guess.value = number, "", ""
+        if hidden != self.hidden:
+            self.hidden, lines = hidden, table_lines(self.record, hidden)[1]
+            with self.table.hold_sync():  # new options alone would go to the first step
+                self.table.options = [(line, k) for k, line in enumerate(lines)]
+                self.table.index = number
+
     def html(self) -> str:
-        return step_html(self.step(), self.channel.value)
+        number = self.number.value
+        if not self._is_hidden(number):
+            return self._score() + step_html(self.step(), self.channel.value)
+        row = self.record[number]
+        name, kind = html.escape(tidy(row.name)), html.escape(tidy(row.kind))
+        said = f'<p aria-live="polite">{html.escape(self.verdict)}</p>'
+        facts = _facts_html(given(self.record, number))
+        picture = _img(self.pixels, "the picture", SIDE)
+        words = f"{self._score()}<b>{number}: {name}</b> ({kind}){facts}{said}{picture}"
+        return f'<div style="{DETAILS}">{words}</div>'
+
+    def _score(self) -> str:
+        right, asked = sum(self.guessed.values()), len(self.guessed)
+        return f"<p>{right} of {asked} at the first try.</p>" if asked else ""
 
     def static(self) -> tuple[str, str]:
-        return self.record._repr_html_(), str(self.record)
+        if not self.begins_as_quiz:
+            return self.record._repr_html_(), str(self.record)
+        hidden = {k for k in range(len(self.record)) if _has_size(self.record, k)}
+        heading, lines = table_lines(self.record, hidden)
+        text = "\n".join([heading, *lines])
+        return f"<pre>{html.escape(text)}</pre>", text
 
     def _ipython_display_(self) -> None:
         """The panel, and below it the strip of maps that stays when the kernel is gone."""
         if not hasattr(self, "shown"):
             return print(CLOSED)
         display(self._repr_mimebundle_(), raw=True)
+        if self.begins_as_quiz:
+            return None
         tiles, titles = film_strip(self.record, self.pixels)
         steps = len(tiles) - 1
         plots.show(
@@ -150,18 +234,28 @@ class Stepper(Panel):
         return None
 
 
+def _has_size(recorded: Record, number: int) -> bool:
+    """Whether there is anything to guess: more than the number of pictures."""
+    return len(recorded[number].output) > 1
+
+
 def _labelled(text: str, width: int) -> dict:
     """A control with its label close to it, so wide in pixels."""
     style = {"description_width": "initial"}
     return {"description": text, "layout": W.Layout(width=f"{width}px"), "style": style}
 
 
-def table_lines(recorded: Record) -> tuple[str, list[str]]:
-    """The layer table as lines of equal width for a list box: a heading, and a line a row."""
+def table_lines(recorded: Record, hidden: Container[int] = ()) -> tuple[str, list[str]]:
+    """The layer table as lines of equal width for a list box: a heading, and a line a row.
+
+    The outputs of the rows in `hidden` are question marks.
+    """
     cells = []
     for number, (row, branch) in enumerate(zip(recorded, branch_lines(recorded))):
         name, kind = tidy(row.name, 22), tidy(row.kind, 24)
-        cells.append((str(number), branch[:16], name, kind, shape_of(row), f"{row.parameters:,}"))
+        output = shape_of(row)
+        output = "?".ljust(len(output)) if number in hidden else output
+        cells.append((str(number), branch[:16], name, kind, output, f"{row.parameters:,}"))
     table = str(Table(("#", "", "layer", "kind", "output", "parameters"), tuple(cells)))
     heading, _, *lines = table.replace(" ", "\N{NO-BREAK SPACE}").split("\n")
     return heading, lines
@@ -169,11 +263,6 @@ def table_lines(recorded: Record) -> tuple[str, list[str]]:
 
 def step_html(shown: Step, channel: int) -> str:
     """A step as HTML: what it is, its arithmetic, and its pictures, each with its text."""
-    facts = "".join(
-        f'<tr><th scope="row" style="text-align: left; vertical-align: top; padding-right: 8px">'
-        f'{name}</th><td style="text-align: left">{html.escape(text)}</td></tr>'
-        for name, text in shown.facts
-    )
     parts = [
         _img(shown.picture, "what the middle unit sees", SIDE),
         _img(shown.maps, "the output, red above 0 and blue below", MOSAIC_SIDE),
@@ -182,13 +271,22 @@ def step_html(shown: Step, channel: int) -> str:
     ]
     pictures = "".join(part for part in parts if part)
     return (
-        f'<div style="margin-left: 12px; line-height: 1.35">'
+        f'<div style="{DETAILS}">'
         f"<b>{shown.number}: {html.escape(shown.name)}</b> ({html.escape(shown.kind)})"
-        f"<table>{facts}</table>"
+        f"{_facts_html(shown.facts)}"
         f'<div style="display: flex; flex-wrap: wrap; gap: 12px">{pictures}</div>'
         f"{_scores_html(shown)}"
         f'<p aria-live="polite" style="font-size: 85%">{html.escape(shown.text)}</p></div>'
     )
+
+
+def _facts_html(facts: Sequence[tuple[str, str]]) -> str:
+    rows = (
+        f'<tr><th scope="row" style="text-align: left; vertical-align: top; padding-right: 8px">'
+        f'{name}</th><td style="text-align: left">{html.escape(text)}</td></tr>'
+        for name, text in facts
+    )
+    return f'<table style="font-size: 90%">{"".join(rows)}</table>'
 
 
 def _img(pixels: np.ndarray | None, text: str, side: int) -> str:
@@ -197,7 +295,7 @@ def _img(pixels: np.ndarray | None, text: str, side: int) -> str:
     height, width = pixels.shape[:2]
     scale = side / max(height, width)
     return (
-        f'<figure style="margin: 0"><img src="{svg.png(pixels)}" alt="{text}" '
+        f'<figure style="margin: 0; width: min-content"><img src="{svg.png(pixels)}" alt="{text}" '
         f'width="{round(width * scale)}" height="{round(height * scale)}" '
         f'style="image-rendering: pixelated; max-width: none">'
         f'<figcaption style="font-size: 85%">{text}</figcaption></figure>'

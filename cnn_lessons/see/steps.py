@@ -3,7 +3,7 @@
 Any front end can draw it: the panel of a notebook (`stepper`), a page without a kernel (`page`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor, prod, sqrt
 
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from cnn_lessons.see import colours
 from cnn_lessons.see.panels import tidy
 from cnn_lessons.shapes import Record, Row
+from cnn_lessons.shapes.rows import times
 
 MOST_MAPS, MOST_NUMBERS, MOST_KERNELS, MOST_CLASSES = 64, 4096, 16, 10
 LARGEST_MAP, SMALLEST_TILE = 48, 24  # pixels in a mosaic; larger maps are averaged down
@@ -97,6 +98,27 @@ def _facts(recorded: Record, row: Row) -> tuple[tuple[str, str], ...]:
     return tuple(facts)
 
 
+def given(recorded: Record, number: int) -> tuple[tuple[str, str], ...]:
+    """What one needs to work out a step's output oneself: what it reads, and the layer's settings.
+
+    Pairs of a heading and a sentence, as the facts of a `Step`.
+    """
+    row = recorded[number]
+    shapes = " and ".join(map(_numbers, row.inputs))
+    facts = [("Reads", f"{_reads(recorded, row)}: {shapes}")]
+    makers = str(_weight_shape(row)[0]) if row.weights else ""
+    if row.window:
+        words = [f"{makers} kernels of" if makers else "a window of"]
+        words[0] += f" {_times(row.window.kernel)}"
+        for name, sizes in list(row.window._asdict().items())[1:]:
+            if name != "dilation" or {*sizes} != {1}:
+                words.append(f"{name} {_times(sizes if len({*sizes}) > 1 else sizes[:1])}")
+        facts.append(("Layer", ", ".join(words) + ", rounded up" * row.ceil))
+    elif makers:
+        facts.append(("Layer", f"{makers} units"))
+    return tuple(facts)
+
+
 def _size(row: Row) -> str:
     """How the output's size follows from the input's, with the numbers filled in."""
     entering, leaving = row.inputs[0], row.output
@@ -110,7 +132,7 @@ def _size(row: Row) -> str:
     if row.kind == "cat" and len(leaving) > 2:
         channels = " + ".join(str(shape[1]) for shape in row.inputs)
         if sum(shape[1] for shape in row.inputs) == leaving[1]:
-            return f"{channels} = {leaving[1]} channels of {_times(leaving[2:])}"
+            return f"{channels} = {leaving[1]} channels of {times(leaving[2:])}"
     if len(leaving) == 2 and len(entering) > 2 and prod(entering[1:]) == leaving[1]:
         return f"{'·'.join(map(str, entering[1:]))} = {leaving[1]:,} numbers in a row"
     if len(row.inputs) > 1 and row.kind in ("add", "mul"):
@@ -168,10 +190,10 @@ def _weight_shape(row: Row) -> tuple[int, ...]:
 
 def _sees(row: Row, sides: tuple[int, ...]) -> str:
     """What a unit sees of an input with these sides; a field that is not known is told as such."""
-    fields = row.field or ()
-    if not fields or None in fields:
+    fields = row.field
+    if not fields:
         return "not known: this step, or one before it, does not tell which pixels it reads"
-    seen = f"{_times(f.size for f in fields)} pixels of the input"
+    seen = f"{times(f.size for f in fields)} pixels of the input"
     if not any(f.stride for f in fields):
         return f"{seen}: all of it, for every unit"
     if any(f.size > side for f, side in zip(fields, sides)):
@@ -180,14 +202,10 @@ def _sees(row: Row, sides: tuple[int, ...]) -> str:
         return f"{seen}, all its numbers together"
     centre = ", ".join(f"{f.centre:g}" for f in fields)
     strides = {f.stride for f in fields}
-    further = strides.pop() if len(strides) == 1 else _times(f.stride for f in fields)
+    further = strides.pop() if len(strides) == 1 else times(f.stride for f in fields)
     return (
         f"{seen}; the first view is centred on pixel ({centre}), the next one is {further} further"
     )
-
-
-def _times(sizes: Iterable[int]) -> str:
-    return "×".join(map(str, sizes))
 
 
 def shape_of(row: Row) -> str:
@@ -249,7 +267,7 @@ def mosaic(maps: Tensor) -> np.ndarray:
     if max(maps.shape[1:]) > LARGEST_MAP:
         size = [min(LARGEST_MAP, n) for n in maps.shape[1:]]
         maps = F.adaptive_avg_pool2d(maps[None], size)[0]
-    return _tiled(_colours(maps, largest), gap)
+    return tiled(_colours(maps, largest), gap)
 
 
 def _largest(values: Tensor) -> Tensor:
@@ -257,15 +275,19 @@ def _largest(values: Tensor) -> Tensor:
     return values.nan_to_num(0, 0, 0).abs().max()
 
 
-def _tiled(tiles: np.ndarray, gap: int) -> np.ndarray:
-    """Tiles (number, height, width, 3) in a grid, grey between them and where none is left."""
+def tiled(tiles: np.ndarray, gap: int = 0, ground: int = 140) -> np.ndarray:
+    """Tiles, uint8 (number, height, width, 3) or (number, height, width), in a grid in this order.
+
+    Between them, and where none is left, it has the grey of the ground.
+    """
     if gap:  # small ones are enlarged first, so that the gap stays thin
         scale = max(1, SMALLEST_TILE // max(tiles.shape[1:3]))
         tiles = tiles.repeat(scale, axis=1).repeat(scale, axis=2)
-    number, height, width, _ = tiles.shape
+    number, height, width, *channels = tiles.shape
     columns = ceil(sqrt(number))
     rows = ceil(number / columns)
-    grid = np.full((rows * (height + gap), columns * (width + gap), 3), 140, np.uint8)
+    size = (rows * (height + gap), columns * (width + gap), *channels)
+    grid = np.full(size, ground, np.uint8)
     for k, tile in enumerate(tiles):
         y, x = k // columns * (height + gap), k % columns * (width + gap)
         grid[y : y + height, x : x + width] = tile
@@ -299,14 +321,14 @@ def _kernel(model: nn.Module, row: Row, channel: int) -> np.ndarray | None:
     if weight is None or channel >= len(weight):
         return None
     squares = as_maps(weight[channel : channel + 1])
-    return _tiled(_colours(squares[:MOST_KERNELS], _largest(squares), colours.WEIGHTS), gap=1)
+    return tiled(_colours(squares[:MOST_KERNELS], _largest(squares), colours.WEIGHTS), gap=1)
 
 
 def _with_view(picture: np.ndarray, row: Row) -> np.ndarray:
     """The picture, enlarged, with the view of the middle unit framed where it is known."""
     scale = max(1, 224 // max(picture.shape[:2]))
     shown = picture.repeat(scale, axis=0).repeat(scale, axis=1)
-    if row.field is None or None in row.field or len(row.field) != 2:
+    if row.field is None or len(row.field) != 2:
         return shown
     sizes = row.output[-2:] if len(row.output) >= 4 else (1, 1)
     (top, bottom), (left, right) = (

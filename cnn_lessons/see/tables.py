@@ -8,7 +8,6 @@ from math import prod
 
 from cnn_lessons.models import VGG, GoogLeNet, ResNet, vgg
 from cnn_lessons.shapes import Record, Row, on_meta
-from cnn_lessons.shapes.fields import is_map
 from cnn_lessons.shapes.rows import short, times
 from cnn_lessons.table import Table
 
@@ -67,7 +66,7 @@ def _by_size(record: Record) -> dict[tuple[int, ...], str]:
     entries: dict[tuple[int, ...], list[str]] = {}
     for row in record:
         if row.weights or row.inside or (row.window and row.inputs[0] != row.output):
-            size = row.output[2:] if is_map(row.output) else ()
+            size = row.output[2:] if len(row.output) >= 4 else ()
             maps = "".join(f", {count}" for count in row.output[1:2])
             entries.setdefault(size, []).append(f"{row.kind} {_window(row)}".strip() + maps)
     return {

@@ -47,8 +47,3 @@ class Window(NamedTuple):
             )
             for n, m, kernel, stride, padding, dilation in zip(read, made, *self)
         )
-
-
-def is_map(shape: tuple[int, ...]) -> bool:
-    """Height and width are the last two axes, also where the channels are split in groups."""
-    return len(shape) >= 4

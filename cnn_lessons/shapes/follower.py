@@ -26,9 +26,7 @@ class Slide(NamedTuple):
 
     window: Window | None = None
     taps: tuple[tuple[bool, ...], ...] = ()
-    weight_shape: tuple[int, ...] = ()
     groups: int = 1
-    transposed: bool = False
     ceil: bool = False
 
 
@@ -187,16 +185,12 @@ def for_each_axis(value: int | Sequence[int], number: int) -> tuple[int, ...]:
 
 
 def _slide(call: Call, window: Window, read: Tensor) -> Slide:
-    settings, axes = call.settings, len(window.kernel)
-    sizes, transposed = [read.shape[-axes:], call.output.shape[-axes:]], settings.get("transposed")
-    return Slide(
-        window,
-        window.taps(*(sizes[::-1] if transposed else sizes)),
-        tuple(settings["weight"].shape) if "weight" in settings else (),
-        settings.get("groups", 1),
-        bool(transposed),
-        settings.get("ceil_mode", False),
-    )
+    axes = len(window.kernel)
+    sizes = [read.shape[-axes:], call.output.shape[-axes:]]
+    if call.settings.get("transposed"):
+        sizes.reverse()
+    groups, ceil = call.settings.get("groups", 1), call.settings.get("ceil_mode", False)
+    return Slide(window, window.taps(*sizes), groups, ceil)
 
 
 def _sights_after(rule: "Rule", call: Call, read: list[tuple[Role, Tensor, Sights]]) -> Sights:

@@ -288,10 +288,7 @@ class _Recorder(TorchFunctionMode):
         parameters = self.parameters_of(step, inputs)
         news = [p for p in parameters if id(p) not in self.counted]
         self.counted |= set(map(id, news))
-        matrices = [tuple(p.shape) for p in parameters if p.dim() > 1]
         slide = self.slide_of(step, sources[0][1], results[0])
-        if len(matrices) == 1 and not slide.weight_shape:
-            slide = slide._replace(weight_shape=matrices[0])
         path = tuple(call for module, call, _ in self.running if call and not _is_leaf(module))
         live = prod(sum(alive) / len(alive) for alive in slide.taps) if news else 1.0
         for k, result in enumerate(results):

@@ -1,7 +1,7 @@
 """What one forward pass was: its steps as rows, folded into blocks, as a table."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from itertools import groupby, zip_longest
 
 import torch
@@ -16,16 +16,16 @@ class Row:
     """One step of the forward pass: one call of a layer, or of a function between layers.
 
     Shapes carry the batch axis first, as torch gives them. `parameters` are the layer's own, each
-    counted at its first use; `weights` are those of them that multiply (no biases), in a tensor of
-    `weight_shape` where they are one. `macs` are for one picture (1 MAC is one multiplication with
-    its addition, 2 FLOPs), a lower bound with `at_least`. `memory` is what the output holds for
-    one picture, in bytes: 0 where it only looks at memory that was there before. `sources` are the
-    numbers of the rows that feed this one: -1 is the network's input, -2 its second one. `window`
-    is the one that slid, `transposed` if it spreads each pixel, `ceil` if the map's size is rounded
-    up. `field` has one entry an axis of the picture; it is None where it is not known. `taps` says
-    for each axis which of the kernel's taps ever meet a pixel, `live` is the share of those that
-    do: the others multiply nothing but padding. `path` names the calls of the modules that this
-    step is part of, outermost first. A row that stands for a whole block has its steps in `inside`.
+    counted at its first use; `weights` are those of them that multiply (no biases). `macs` are for
+    one picture (1 MAC is one multiplication with its addition, 2 FLOPs), a lower bound with
+    `at_least`. `memory` is what the output holds for one picture, in bytes: 0 where it only looks
+    at memory that was there before. `sources` are the numbers of the rows that feed this one: -1 is
+    the network's input, -2 its second one. `window` is the one that slid, `ceil` if the map's size
+    is rounded up. `field` has one entry an axis of the picture; it is None where it is not known.
+    `taps` says for each axis which of the kernel's taps ever meet a pixel, `live` is the share of
+    those that do: the others multiply nothing but padding. `path` names the calls of the modules
+    that this step is part of, outermost first. A row that stands for a whole block has its steps in
+    `inside`.
     """
 
     name: str
@@ -45,8 +45,6 @@ class Row:
     inside: tuple["Row", ...] = ()
     at_least: bool = False
     taps: tuple[tuple[bool, ...], ...] = ()
-    weight_shape: tuple[int, ...] = ()
-    transposed: bool = False
     ceil: bool = False
 
     @property
@@ -67,12 +65,6 @@ class Row:
     @property
     def is_pool(self) -> bool:
         return "pool" in self.kind.lower() or self.kind == "Subsampling"
-
-    @property
-    def is_quiet(self) -> bool:
-        """It computes its numbers one by one, or only renames them."""
-        same = self.kind == "Flatten" or self.inputs == (self.output,)
-        return same and not (self.macs or self.window or self.is_pool)
 
 
 @dataclass
@@ -137,16 +129,6 @@ class Record:
         if unknown := [block for block in blocks if block not in known]:
             raise ValueError(f"blocks must be among {', '.join(sorted(known))}; got {unknown}")
         return _folded(self, lambda call: _is_chosen(call, self.blocks[call], blocks))
-
-    def to_dicts(self) -> list[dict]:
-        """The rows as plain dictionaries of numbers, strings and tuples, ready for JSON."""
-        unused = dict.fromkeys(Window._fields)
-        return [
-            asdict(row)
-            | (row.window._asdict() if row.window else unused)
-            | {"receptive_field": row.receptive_field, "dead": row.dead}
-            for row in self.rows
-        ]
 
     def __str__(self) -> str:
         return text_table(self)
@@ -313,7 +295,7 @@ def shape_text(shape: tuple[int, ...], batch: int) -> str:
     return f"[{', '.join(first + [str(n) for n in shape[1:]])}]"
 
 
-def times(sizes: tuple[int, ...]) -> str:
+def times(sizes: Iterable[int]) -> str:
     return "×".join(map(str, sizes))
 
 

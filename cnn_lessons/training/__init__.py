@@ -1,5 +1,6 @@
 """Train a network and measure it."""
 
+from .by_hand import batch_step, kernel_step
 from .checkpoint import CheckpointError
 from .history import Epoch, History, Result
 from .loop import device, fit, sgd

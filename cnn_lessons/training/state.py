@@ -13,7 +13,8 @@ class kept:
     """
 
     def __init__(self, model: nn.Module | None = None, random: bool = False):
-        self.modes = [(layer, layer.training) for layer in model.modules()] if model else []
+        layers = [] if model is None else model.modules()  # an empty Sequential is not None
+        self.modes = [(layer, layer.training) for layer in layers]
         self.gradients, self.cache = torch.is_grad_enabled(), torch.is_autocast_cache_enabled()
         self.autocast = [
             (kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))
