@@ -41,11 +41,17 @@ class Network(NamedTuple):
 
 
 _VGG16 = partial(models.VGG, "D", num_classes=10, input_size=32)
+_QUARTER = "16 16 M 32 32 M 64 64 64 M 128 128 128 M 128 128 128 M"  # of the maps of column D
 NETWORKS = {
     "LeNet5": Network(models.LeNet5, "LeCun and others", 1998),
     "AlexNetCIFAR": Network(models.AlexNetCIFAR, "Krizhevsky and others", 2012),
     "AlexNetSmall": Network(models.AlexNetSmall, "Krizhevsky and others", 2012),
     "VGG16": Network(partial(_VGG16, batch_norm=True), "Simonyan, Zisserman", 2014),
+    "VGG16Narrow": Network(
+        partial(models.VGG, _QUARTER, 10, 32, batch_norm=True, hidden=512),
+        "Simonyan, Zisserman",
+        2014,
+    ),
     "VGG16Plain": Network(_VGG16, "Simonyan, Zisserman", 2014),
     "GoogLeNetCIFAR": Network(models.GoogLeNetCIFAR, "Szegedy and others", 2014),
     "GoogLeNetBN": Network(models.GoogLeNetBN, "Ioffe, Szegedy", 2015),

@@ -71,6 +71,10 @@ CASES = {
     "vgg_c_32": Case(partial(VGG, "C", 10, 32), SMALL, 28_919_626, None, 16),
     "vgg_d_32": Case(partial(VGG, "D", 10, 32), SMALL, 33_638_218, 332_111_872, 16),
     "vgg_e_32": Case(partial(VGG, "E", 10, 32), SMALL, 38_947_914, None, 19),
+    # A convolution with its batch norm: 9·(maps in)·(maps out) + 3·(maps out), added by hand.
+    "vgg_d_narrow": Case(
+        partial(VGG, "16 16 M 32 32 M 64 64 64 M 128 128 128 M 128 128 128 M", 10, 32, True, 512),
+        SMALL, 1_256_730, None, 16),
     "googlenet_cifar": Case(GoogLeNetCIFAR, SMALL, 5_983_802, None, 58),
     "googlenet_article": Case(
         partial(GoogLeNetCIFAR, table=ARTICLE_TABLE), SMALL, 5_940_912, 30_525_568, 58),

@@ -1,5 +1,6 @@
 """The checks of lesson 03: right answers pass in any form, and each slip gets its own sentence."""
 
+from collections import OrderedDict
 from itertools import pairwise
 from math import sqrt
 
@@ -52,13 +53,14 @@ def column(config=D, size=3, bend=nn.ReLU, norm=False, pool=nn.MaxPool2d):
 class Pooled(nn.Module):
     """The network in another style: `pool` is a function."""
 
-    def __init__(self, pool):
+    def __init__(self, pool, end=None):
         super().__init__()
         with META:
             self.features, self.fc, self.pool = column(), nn.Linear(512, 10), pool
+        self.end = end or nn.Identity()
 
     def forward(self, images):
-        return self.fc(self.pool(self.features(images)))
+        return self.end(self.fc(self.pool(self.features(images))))
 
 
 def with_head(*more, classes=10, **settings):
@@ -122,7 +124,61 @@ def smallest_weights(net, layers, before):
     return min(layers, key=lambda layer: net.get_submodule(layer.name).weight.std())
 
 
+# --- the network from its column ----------------------------------------------------------------
+
+
+def reads(*, names=True, conv="{}_{}", norm=True, order=("conv", "bn", "relu"), pools=True, **slip):
+    """A builder of convolutions in a learner's style, with the slips that are named."""
+    more = {"padding": 1} | {key: slip[key] for key in ("padding", "stride") if key in slip}
+
+    def convolutions(config, batch_norm=False):
+        layers, channels, block, number = nn.Sequential(), 3, 1, 1
+        for word in slip.get("config", config).split():
+            if word == "M":
+                if pools:
+                    layers.add_module(f"pool{block}", nn.MaxPool2d(slip.get("pool", 2), 2))
+                block, number = block + 1, 1
+                continue
+            maps = int(word) * slip.get("times", 1)
+            made = {
+                "conv": nn.Conv2d(channels, maps, slip.get("kernel", 3), **more),
+                "bn": nn.BatchNorm2d(maps),
+                "relu": nn.ReLU(inplace=True),
+            }
+            for kind in order:
+                if kind != "bn" or (batch_norm if norm is True else norm):
+                    name = kind + conv.format(block, number)
+                    layers.add_module(name if names else str(len(layers)), made[kind])
+            channels, number = (3 if slip.get("forgets") else maps), number + 1
+        return layers
+
+    return convolutions
+
+
+def ending_with(head=None, **settings):
+    """A builder of the whole network, of that part and a head."""
+    dropout, numbers = settings.pop("dropout", 0.5), settings.pop("numbers", None)
+    names = settings.pop("names", ("features", "classifier"))
+
+    def build(config, hidden=4096, batch_norm=False):
+        maps = numbers or int(config.split()[-2])
+        layers = [("flatten", nn.Flatten())]
+        for k, (into, out) in enumerate(((maps, hidden), (hidden, hidden)), start=6):
+            layers += [(f"fc{k}", nn.Linear(into, out)), (f"relu{k}", nn.ReLU())]
+            layers += [(f"drop{k}", nn.Dropout(dropout))]
+        layers += [("fc8", nn.Linear(hidden, 10)), *(head or [])]
+        parts = reads(**settings)(config, batch_norm), nn.Sequential(OrderedDict(layers))
+        return nn.Sequential(OrderedDict(zip(names, parts)))
+
+    return build
+
+
 RIGHT = [
+    (checks.check_convolutions, reads()),
+    (checks.check_convolutions, reads(padding="same")),
+    (checks.check_convolutions, model.convolutions),
+    (checks.check_build, ending_with()),
+    (checks.check_build, lambda config, hidden, norm: VGG(config, 10, 32, norm, hidden)),
     (checks.check_fc6_weights, 102_764_544),
     (checks.check_fc6_weights, torch.tensor(102_764_544)),
     (checks.check_stack_weights, 184_320),
@@ -153,6 +209,42 @@ def test_right_answers_in_every_form(check, answer):
 
 WRONG = [
     # the check, an answer, words that the message must have, words that it must not have
+    (checks.check_convolutions, reads(names=False), "no names|conv1_1", "belongs"),
+    (checks.check_convolutions, reads(padding=0), "padding 0|padding=1", "stride"),
+    (checks.check_convolutions, reads(stride=2), "stride 2|Only the pools", "padding"),
+    (checks.check_convolutions, reads(kernel=5), "3×3", "padding"),
+    (checks.check_convolutions, reads(pool=3), "pool1 must have windows of 2×2", "belongs"),
+    (checks.check_convolutions, reads(times=2), "makes 16 maps; the text says 8", "reads"),
+    (checks.check_convolutions, reads(forgets=True), "reads 3 maps; 8 come in", "colours"),
+    (checks.check_convolutions, reads(norm=False), "bn1_1 (BatchNorm2d) belongs|with batch norm",
+     "only if"),
+    (checks.check_convolutions, reads(norm=1), "without batch norm|only if", "padding"),
+    (checks.check_convolutions, reads(order=("conv", "relu", "bn")), "before its ReLU", "only if"),
+    (checks.check_convolutions, reads(order=("conv", "bn")), "relu1_1 (ReLU) belongs", "Batch"),
+    (checks.check_convolutions, reads(pools=False), "pool1 (MaxPool2d) belongs", "Batch"),
+    (checks.check_convolutions, reads(conv="{1}_{0}"), "conv2_1 (Conv2d) belongs|has conv1_2",
+     "reads"),
+    (checks.check_convolutions, reads(config=D), "makes 64 maps; the text says 8", "reads"),
+    (checks.check_convolutions, reads(config="8 M 16 16"), "pool2 is missing at the end", "has"),
+    (checks.check_convolutions, reads(config="8 M 16 16 M 8"), "after the last pool comes conv3_1",
+     "belongs"),
+    (checks.check_convolutions, lambda config, batch_norm: [nn.ReLU()], "one nn.Sequential",
+     "names"),
+    (checks.check_convolutions, lambda config: nn.Sequential(), "TypeError", "names"),
+    (checks.check_build, ending_with(numbers=512), "does not run|fc6",
+     "softmax"),
+    (checks.check_build, ending_with([("end", nn.Softmax(1))]), "softmax", "dropout"),
+    (checks.check_build, ending_with([("end", nn.ReLU())]), "last step is ReLU", "softmax"),
+    (checks.check_build, ending_with(dropout=0.2), "two dropouts of 0.5", "called"),
+    (checks.check_build, ending_with(names=("body", "head")), "called body.conv1_1", "dropout"),
+    (checks.check_build, ending_with(norm=False), "weight tensors", "dropout"),
+    (checks.check_build, ending_with(order=("conv", "bn")), "other outputs|relu1_1", "dropout"),
+    (checks.check_build, lambda config, hidden, norm: reads()(config, norm), "ends with maps",
+     "softmax"),
+    (checks.check_build, lambda config, hidden, norm: VGG(config, 1000, 32, norm, hidden), "1,000",
+     "softmax"),
+    (checks.check_build, lambda config, hidden, norm: VGG(config, 10, 32, norm),
+     "first that differs", "softmax"),
     (checks.check_fc6_weights, 512 * 49 * 4096, "has one bias", "32 pixels"),
     (checks.check_fc6_weights, 512 * 4096 + 4096, "fc6 at 32 pixels, where", "without"),
     (checks.check_fc6_weights, 512 * 4096, "without its biases", "where one"),
@@ -204,6 +296,10 @@ WRONG = [
     (checks.check_global_pooling, with_head(nn.Softmax(1)), "softmax", "ReLU"),
     (checks.check_global_pooling, with_head(nn.ReLU()), "last step is ReLU",
      "softmax"),
+    (checks.check_global_pooling, Pooled(
+        lambda maps: maps.mean(dim=(2, 3)), lambda logits: logits.softmax(1)), "softmax", "ReLU"),
+    (checks.check_global_pooling, Pooled(
+        lambda maps: maps.mean(dim=(2, 3)), torch.relu), "last step is relu", "softmax"),
     (checks.check_global_pooling, ending(
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 512), nn.ReLU(),
         nn.Linear(512, 10)), "2 linear layers", "maps;"),
@@ -257,6 +353,10 @@ def test_every_check_is_tried_with_wrong_answers():
 
 
 NOT_YET = [
+    (checks.check_convolutions, None, "convolutions"),
+    (checks.check_convolutions, nothing, "returns nothing yet"),
+    (checks.check_build, None, "build"),
+    (checks.check_build, nothing, "returns nothing yet"),
     (checks.check_fc6_weights, None, "fc6_parameters"),
     (checks.check_stack_weights, None, "stack_weights"),
     (checks.check_he_std, None, "he_std"),

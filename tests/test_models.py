@@ -36,6 +36,7 @@ from cnn_lessons.models import (
     resnet,
     starts,
     three_stages,
+    vgg,
 )
 from cnn_lessons.shapes import record
 
@@ -548,6 +549,14 @@ def test_every_step_is_a_module_of_its_own(name):
     assert leaves <= set(steps), "a module is never called"
 
 
+def test_a_column_as_text_is_the_column_of_table_1():
+    text = "64 64 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512 M"
+    with torch.device("meta"):
+        mine, ours = VGG(text, 10, 32), VGG("D", 10, 32)
+        assert str(vgg.convolutions(text)) == str(ours.features)
+    assert str(mine) == str(ours)
+
+
 # --- bad arguments and images ---------------------------------------------------------------------
 
 BAD_ARGUMENTS = [
@@ -559,7 +568,12 @@ BAD_ARGUMENTS = [
     (partial(AlexNetCIFAR, num_classes=0), "num_classes must be at least 1; got 0"),
     (partial(VGG, "F"), "column must be one of A, A-LRN, B, C, D, E; got 'F'"),
     (partial(VGG, 16), "column must be one of A, A-LRN, B, C, D, E; got 16"),
+    (partial(VGG, "8 M 8 M 8 M 8 M"), "column must be one of A, A-LRN, B, C, D, E; got '8 M 8"),
+    (partial(VGG, "8 M 8 M 8 M 8 M 0 M"), "column must be numbers of maps and M; got '0'"),
+    (partial(VGG, "8 M 8 M 8 M 8 M M"), "each M of column must end a block with a convolution"),
+    (partial(VGG, "8 M 8 M 8 M 8 M 8 M 8"), "each M of column must end a block"),
     (partial(VGG, num_classes=0), "num_classes must be at least 1; got 0"),
+    (partial(VGG, hidden=0), "hidden must be at least 1; got 0"),
     (partial(VGG, input_size=100), "input_size must be 32, 64, 96, ... pixels; got 100"),
     (partial(VGG, input_size=16), "input_size must be 32, 64, 96, ... pixels; got 16"),
     (partial(VGG, input_size=0), "input_size must be 32, 64, 96, ... pixels; got 0"),
@@ -607,6 +621,7 @@ BAD_IMAGES = [
     (VGG, (2, 3, 32, 32), "fc6 expects 512 maps of 7×7; got (2, 3, 32, 32)"),
     (VGG, (2, 4, 224, 224), "conv1_1 expects 3 channels; got (2, 4, 224, 224)"),
     (partial(VGG, "A", 10, 32), (2, 3, 28, 28), "fc6 expects 512 maps of 1×1"),
+    (partial(VGG, "8 M 8 M 8 M 8 M 24 M", 10), (2, 3, 32, 32), "fc6 expects 24 maps of 7×7"),
     (GoogLeNet, (2, 1, 224, 224), "conv1 expects 3 channels; got (2, 1, 224, 224)"),
     (GoogLeNet, (2, 3, 30, 224), "pool4 expects maps of 2×2 or more; got (2, 3, 30, 224)"),
     (GoogLeNetCIFAR, (2, 3, 4, 32), "pool1 expects maps of 3×3 or more; got (2, 3, 4, 32)"),

@@ -480,6 +480,19 @@ def test_shares_are_of_the_whole_network():
     assert figure.axes[0].get_yticklabels()[0].get_text() == "c1"
 
 
+def test_two_layers_of_3x3_read_5x5_pixels_those_in_the_middle_in_the_most_ways():
+    first, picture = plots.ways(2, 3).axes
+    grids = [ax.images[0].get_array() for ax in (first, picture)]
+    assert [int((grid > 0).sum()) for grid in grids] == [3 * 3, 5 * 5]
+    rows = [1, 2, 3, 2, 1]  # the ways along one axis; both axes are independent
+    assert grids[1][1:-1, 1:-1].tolist() == [[a * b for a in rows] for b in rows]
+    assert [ax.get_title() for ax in (first, picture)] == [
+        "ways from layer 1", "ways from the picture",
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="kernel odd; got 2 and 4"):
+        plots.ways(2, 4)
+
+
 def test_depth_curves_have_a_panel_a_kind_a_band_a_line_and_no_spike():
     train, spike = [[0.2, 0.6], [0.4, 0.8]], [[0.3, 0.01], [0.3, 0.7]]
     curves = {f"{kind} {depth}": (train, spike) for depth in (8, 56) for kind in ("plain", "res")}

@@ -35,6 +35,6 @@ from .start import (
     check_receptive_field, check_separator, check_sizes,
 )
 from .vgg import (
-    check_column_e, check_fc6_weights, check_global_pooling, check_he_std, check_stack_weights,
-    check_where_it_dies,
+    check_build, check_column_e, check_convolutions, check_fc6_weights, check_global_pooling,
+    check_he_std, check_stack_weights, check_where_it_dies,
 )

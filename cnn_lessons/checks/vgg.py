@@ -1,7 +1,7 @@
 """The checks of lesson 03."""
 
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from math import sqrt
 from typing import NamedTuple
 
@@ -9,9 +9,104 @@ import torch
 from torch import Tensor, nn
 
 from cnn_lessons.checks.common import Unfinished, Wrong, check, number, shown
-from cnn_lessons.checks.comparing import bent, network
+from cnn_lessons.checks.comparing import bent, dropouts, network, same_function
 from cnn_lessons.checks.trying import call
+from cnn_lessons.models import VGG
+from cnn_lessons.models.vgg import convolutions
 from cnn_lessons.see.probes import depth_statistics
+
+# --- the network from its column ----------------------------------------------------------------
+
+COLUMNS = (("8 M 16 16 M", False), ("4 4 M 8 M", True), ("6 M 12 12 12 M 5 M", False))
+
+
+@check("Write convolutions(config, batch_norm) and pass it to the check.")
+def check_convolutions(function: Callable) -> str:
+    """Lesson 03: `function(config, batch_norm)` builds the layers that a text names.
+
+    What it returns is compared, layer by layer and name by name, with the package's own for three
+    short texts, one of them with batch norm.
+    """
+    for text, batch_norm in COLUMNS:
+        case = f'"{text}" {"with" if batch_norm else "without"} batch norm'
+        mine = call(function, text, batch_norm, case=case)
+        if mine is None:
+            raise Unfinished("Your function returns nothing yet.")
+        if not isinstance(mine, nn.Sequential):
+            raise Wrong(f"Return one nn.Sequential with all layers; got {shown(mine)}.")
+        layers, wanted = (each._modules.items() for each in (mine, convolutions(text, batch_norm)))
+        for found, right in zip_longest(layers, wanted):
+            if problem := _other_layer(found, right, batch_norm):
+                raise Wrong(f"For {case}: {problem}")
+    return f"It reads a column, with batch norm and without, in all {len(COLUMNS)} tries."
+
+
+def _other_layer(found: tuple | None, right: tuple | None, batch_norm: bool) -> str:
+    """How a layer (name, module) differs from the one that belongs in its place, in words."""
+    if not right:
+        return f"after the last pool comes {found[0]}, which the text does not name."
+    (name, wanted), kind = right, type(right[1]).__name__
+    if not found:
+        return f"{name} is missing at the end."
+    if found[0].isdecimal():
+        return f"the layers have no names. Add each one with add_module, the first as {name!r}."
+    if type(found[1]) is not type(wanted) or found[0] != name:
+        other = f"where {name} ({kind}) belongs, yours has {found[0]}"
+        other += f" ({type(found[1]).__name__})."
+        if "BatchNorm2d" in (kind, type(found[1]).__name__):
+            other += " Batch norm stands after each convolution, before its ReLU"
+            other += "." if batch_norm else ", but only if batch_norm is True."
+        return other
+    if isinstance(wanted, nn.Conv2d):
+        return _other_convolution(name, found[1], wanted)
+    if isinstance(wanted, nn.MaxPool2d) and {found[1].kernel_size, found[1].stride} - {2, (2, 2)}:
+        return f"{name} must have windows of 2×2 and stride 2."
+    if isinstance(wanted, nn.BatchNorm2d) and found[1].num_features != wanted.num_features:
+        return f"{name} is for {found[1].num_features} maps; {wanted.num_features} come in."
+    return ""
+
+
+def _other_convolution(name: str, mine: nn.Conv2d, wanted: nn.Conv2d) -> str:
+    if mine.in_channels != wanted.in_channels:
+        before = "remember what the one before made" if name != "conv1_1" else "colours"
+        return f"{name} reads {mine.in_channels} maps; {wanted.in_channels} come in: {before}."
+    if mine.out_channels != wanted.out_channels:
+        return f"{name} makes {mine.out_channels} maps; the text says {wanted.out_channels}."
+    if mine.kernel_size != (3, 3):
+        return f"the kernels of {name} must be 3×3."
+    if mine.padding not in ((1, 1), "same"):
+        return f"{name} has padding {mine.padding[0]}, and its maps change their size: padding=1."
+    if mine.stride != (1, 1):
+        return f"{name} has stride {mine.stride[0]}. Only the pools halve the maps."
+    return ""
+
+
+@check("Write build(config, hidden, batch_norm) and pass it to the check.")
+def check_build(function: Callable) -> str:
+    """Lesson 03: `function(config, hidden, batch_norm)` builds the whole network for 32 pixels.
+
+    It must compute what `VGG` computes, for two columns of other widths, call its layers the same
+    so that trained weights fit, and have both dropouts.
+    """
+    images = torch.randn(2, 3, 32, 32)
+    for settings in (("4 M 8 M 8 M 16 M 16 M", 24, False), ("4 M 4 M 8 M 8 M 12 M", 20, True)):
+        case = 'build("{}", {}, {})'.format(*settings)
+        mine = call(function, *settings, case=case)
+        if mine is None:
+            raise Unfinished("Your function returns nothing yet.")
+        text, hidden, batch_norm = settings
+        reference = VGG(text, 10, 32, batch_norm, hidden)
+        network(mine, case, (3, 32, 32))
+        same_function(mine, reference, images)
+        for own, name in zip(mine.state_dict(), reference.state_dict()):
+            if own != name:
+                raise Wrong(f"A weight is called {own}. Call it {name}, so that trained ones fit.")
+        if dropouts(mine, (3, 32, 32)) != [0.5, 0.5]:
+            raise Wrong("There are two dropouts of 0.5, one after fc6 and one after fc7.")
+    return "The same outputs as the course's own network, for two columns of other widths."
+
+
+# --- the exercises ------------------------------------------------------------------------------
 
 
 @check("Set fc6_parameters to a number.")

@@ -13,6 +13,7 @@ from textwrap import fill
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgba
 from matplotlib.figure import Figure
@@ -510,6 +511,24 @@ def number_grids(
             frame.set(edgecolor=colours.ORANGE, linewidth=3.5, clip_on=False)
             ax.add_patch(frame)
     return figure
+
+
+def ways(layers: int = 2, kernel: int = 3) -> Figure:
+    """In how many ways the number in the middle behind so many convolutions reads those before.
+
+    A grid for the maps behind each layer but the last, and one for the picture; kernels are
+    kernel x kernel at stride 1. What is 0 is not read. Raises ValueError for layers below 1 and for
+    an even kernel.
+    """
+    if layers < 1 or kernel < 1 or kernel % 2 == 0:
+        raise ValueError(f"layers must be 1 or more, kernel odd; got {layers} and {kernel}")
+    side, grids = layers * (kernel - 1) + 3, {}
+    read = torch.zeros(1, 1, side, side)
+    read[0, 0, side // 2, side // 2] = 1
+    for layer in range(layers - 1, -1, -1):
+        read = F.conv2d(read, torch.ones(1, 1, kernel, kernel), padding=kernel // 2)
+        grids[f"ways from layer {layer}" if layer else "ways from the picture"] = read[0, 0]
+    return number_grids(grids, signed=dict.fromkeys(grids, colours.ACTIVATIONS))
 
 
 # --- inside a network ---------------------------------------------------------------------------

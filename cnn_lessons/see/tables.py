@@ -85,7 +85,7 @@ PRINTED_VGG = (133, 133, 133, 134, 138, 144)
 
 
 def vgg_table(column: str = "D", title: str = "") -> Table:
-    """VGG's Table 1 with one column marked, and under it the counts, with those of Table 2.
+    """VGG's Table 1 with one column marked, and under it the parameters, with those of Table 2.
 
     What a column has and the one to its left has not stands out. Raises ValueError for a column
     that Table 1 has not.
@@ -100,9 +100,8 @@ def vgg_table(column: str = "D", title: str = "") -> Table:
     ]
     lines.append(("parameters", *(f"{each.parameters:,}" for each in records)))
     lines.append(("paper: parameters", *(f"{count} million" for count in PRINTED_VGG)))
-    lines.append(("MACs", *(f"{each.macs:,}" for each in records)))
     heading = ("", *(f"▶ {name}" if name == column else name for name in vgg.TABLE_1))
-    return Table(heading, tuple(lines), foot=3, title=title)
+    return Table(heading, tuple(lines), foot=2, title=title)
 
 
 def _vgg_blocks(record: Record) -> list[tuple[str, ...]]:

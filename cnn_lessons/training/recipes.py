@@ -106,6 +106,7 @@ RECIPES = {
     "AlexNetCIFAR": _profiles(20, 30, clip=1.0, precision="auto", start="he"),
     "AlexNetSmall": _profiles(10, 30, clip=1.0, precision="auto", start="he"),
     "VGG16": _profiles(10, 40, precision="auto"),
+    "VGG16Narrow": _profiles(8, 40, precision="bfloat16"),
     "VGG16Plain": _profiles(12, 40, learning_rate=0.02, clip=1.0, precision="auto", start="he"),
     "GoogLeNetCIFAR": _profiles(30, 40, clip=1.0, precision="auto", start="he"),
     "GoogLeNetBN": _profiles(16, 40, learning_rate=0.1, precision="auto"),
