@@ -1,12 +1,14 @@
 # make lessons        install once, copy the lessons to my-lessons/, open JupyterLab on the first
 # make test           install once, then run every test, the notebooks included
 # make test-browser   test the stepper in a real JupyterLab; needs Chromium or Chrome
+# make links          write your own address into badges, set-up cells, README and CITATION
 # make notebooks      run every lesson on real CIFAR-10 and store its outputs
 
 PYTHON ?= python3
 RUN = .venv/bin/python
 LAB_ARGS ?=
 WORKERS ?= 2
+ADDRESS ?=
 ROOT_ARGS = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 lessons: .venv/for-lessons
@@ -22,6 +24,9 @@ test: .venv/for-test
 test-browser: .venv/for-browser
 	$(RUN) -m pytest tests/test_browser.py
 
+links: .venv/for-test
+	$(RUN) -m tests.links $(ADDRESS)
+
 notebooks: .venv/for-test
 	CNN_LESSONS_PROFILE=cpu $(RUN) -m tests.store_notebooks
 
@@ -32,4 +37,4 @@ notebooks: .venv/for-test
 	$(RUN) -m pip install --editable ".$(EXTRAS)"
 	touch .venv/for-lessons $@
 
-.PHONY: lessons test test-browser notebooks
+.PHONY: lessons test test-browser links notebooks

@@ -4,7 +4,6 @@ With file names, only those. Stored outputs are never edited by hand: this write
 that fails, or that had to fall back on generated pictures, is left as it was.
 """
 
-import re
 import sys
 from pathlib import Path
 
@@ -31,12 +30,6 @@ def lessons(folder: Path = NOTEBOOKS) -> list[Path]:
     return sorted(folder.glob("*.ipynb")) + sorted(folder.glob("drafts/*.ipynb"))
 
 
-def repository_address() -> str:
-    """The address in pyproject.toml, the only place where it is kept."""
-    text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
-    return re.search(r'^Repository = "(.+)"$', text, re.MULTILINE).group(1)
-
-
 def execute(notebook: nbformat.NotebookNode, folder: Path) -> None:
     client = NotebookClient(
         notebook,
@@ -49,18 +42,10 @@ def execute(notebook: nbformat.NotebookNode, folder: Path) -> None:
     client.execute()
 
 
-def tidy(notebook: nbformat.NotebookNode, name: str) -> None:
+def tidy(notebook: nbformat.NotebookNode) -> None:
     """Keep what a reader without a kernel can see, and nothing of the machine it ran on."""
     notebook.metadata = nbformat.from_dict(METADATA)
-    address = repository_address()
-    colab = address.replace("https://github.com", "https://colab.research.google.com/github")
     for cell in notebook.cells:
-        cell.source = re.sub(r"git\+https://\S+?(?=\")", f"git+{address}", cell.source)
-        cell.source = re.sub(
-            r"https://colab\.research\.google\.com/github/\S+?\.ipynb",
-            f"{colab}/blob/main/notebooks/{name}",
-            cell.source,
-        )
         if cell.cell_type == "code":
             cell.outputs = [kept for output in cell.outputs if (kept := without_view(output))]
 
@@ -82,7 +67,7 @@ def main(paths: list[Path]) -> None:
         outputs = str([cell.get("outputs") for cell in notebook.cells])
         if "not CIFAR-10" in outputs:
             sys.exit(f"{path.name}: there was no CIFAR-10, so nothing was stored")
-        tidy(notebook, path.resolve().relative_to(NOTEBOOKS).as_posix())
+        tidy(notebook)
         write_whole(path, (nbformat.writes(notebook) + "\n").encode())
 
 

@@ -3,7 +3,6 @@
 import ast
 import json
 import re
-import shutil
 from itertools import permutations
 
 import nbformat
@@ -12,7 +11,7 @@ import pytest
 from cnn_lessons import networks
 from cnn_lessons.training import Difference, difference
 from tests.answers import ANSWER
-from tests.store_notebooks import METADATA, NOTEBOOKS, lessons, repository_address, tidy
+from tests.store_notebooks import METADATA, NOTEBOOKS, lessons, tidy
 
 PATHS = lessons()
 FINISHED = [path for path in PATHS if path.parent == NOTEBOOKS]
@@ -68,7 +67,7 @@ def test_a_draft_comes_behind_the_lessons_and_other_folders_are_left_out(tmp_pat
 def test_it_is_stored_as_the_writer_stores_it(lesson):
     assert {key: lesson.metadata[key] for key in lesson.metadata} == METADATA
     again = nbformat.from_dict(lesson)
-    tidy(again, lesson.path.relative_to(NOTEBOOKS).as_posix())
+    tidy(again)
     assert [cell.source for cell in again.cells] == [cell.source for cell in lesson.cells]
     counts = [cell.execution_count for cell in code_cells(lesson)]
     assert counts == list(range(1, len(counts) + 1)), "run top to bottom, by `make notebooks`"
@@ -96,13 +95,14 @@ def test_cells_are_short_and_prose_comes_before_code(lesson):
 
 @pytest.mark.parametrize("lesson", FINISHED, ids=lambda path: path.stem, indirect=True)
 def test_a_finished_lesson_has_the_size_of_one_sitting(lesson):
-    """Prose: without tables, folded answers and the appendix; a word has a letter in it."""
+    """Prose: without tables, folded answers and the appendix; a word has a letter in it.
+    Code: without the set-up cell."""
     main = re.split("^## Appendix", prose(lesson), flags=re.MULTILINE)[0]
     unfolded = re.sub(r"<details>.*?</details>", "", main, flags=re.DOTALL)
     lines = [line for line in unfolded.splitlines() if not line.startswith("|")]
     words = [word for word in " ".join(lines).split() if re.search("[A-Za-z]", word)]
     code = [
-        line for cell in code_cells(lesson) for line in cell.source.splitlines() if line.strip()
+        line for cell in code_cells(lesson)[1:] for line in cell.source.splitlines() if line.strip()
     ]
     assert 1_500 <= len(words) <= 2_500
     assert len(code) <= 250
@@ -343,11 +343,6 @@ def test_every_figure_has_its_text_twin(lesson):
                 assert after.data["text/markdown"] == f"*{text}*"
 
 
-def test_the_colab_cell_installs_from_the_one_address(lesson):
-    assert f'"git+{repository_address()}"' in code_cells(lesson)[0].source
-    assert lesson.path.name in lesson.cells[0].source
-
-
 def test_every_exercise_is_unanswered_and_has_a_folded_answer(lesson):
     for k in exercises(lesson):
         assert "Not attempted yet" in str(lesson.cells[k].outputs)
@@ -371,18 +366,13 @@ def test_a_network_that_is_added_stands_in_the_comparison_without_an_edit(monkey
     assert names["rows"][-1]["accuracy"] == "99.9%"
 
 
-def test_the_writer_puts_the_address_into_a_lesson_and_drops_widgets(tmp_path):
-    path = tmp_path / PATHS[0].name
-    shutil.copy(PATHS[0], path)
-    notebook = nbformat.read(path, as_version=4)
-    source = notebook.cells[1].source
-    notebook.cells[1].source = source.replace(repository_address(), "https://example.org/old")
+def test_the_writer_drops_widgets():
+    notebook = nbformat.read(PATHS[0], as_version=4)
     widget = {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "0%|"}
     table = widget | {"text/html": "<table></table>"}
     notebook.cells[1].outputs = [
         nbformat.v4.new_output("display_data", data) for data in (widget, table)
     ]
-    tidy(notebook, path.name)
-    assert notebook.cells[1].source == source
+    tidy(notebook)
     (kept,) = notebook.cells[1].outputs
     assert set(kept.data) == {"text/html", "text/plain"}
