@@ -45,6 +45,7 @@ _QUARTER = "16 16 M 32 32 M 64 64 64 M 128 128 128 M 128 128 128 M"  # of the ma
 NETWORKS = {
     "LeNet5": Network(models.LeNet5, "LeCun and others", 1998),
     "AlexNetCIFAR": Network(models.AlexNetCIFAR, "Krizhevsky and others", 2012),
+    "AlexNetSmall": Network(models.AlexNetSmall, "Krizhevsky and others", 2012),
     "VGG16": Network(partial(_VGG16, batch_norm=True), "Simonyan, Zisserman", 2014),
     "VGG16Narrow": Network(
         partial(models.VGG, _QUARTER, 10, 32, batch_norm=True, hidden=512),
@@ -53,6 +54,7 @@ NETWORKS = {
     ),
     "VGG16Plain": Network(_VGG16, "Simonyan, Zisserman", 2014),
     "GoogLeNetCIFAR": Network(models.GoogLeNetCIFAR, "Szegedy and others", 2014),
+    "GoogLeNetBN": Network(models.GoogLeNetBN, "Ioffe, Szegedy", 2015),
     "ArticleResNet": Network(models.ArticleResNet, "He and others", 2015),
     "ResNetCIFAR20": Network(partial(models.ResNetCIFAR, 20), "He and others", 2015),
 }

@@ -32,6 +32,7 @@ sync_api = pytest.importorskip(
     "playwright.sync_api", reason="`make test-browser` installs playwright"
 )
 expect = sync_api.expect
+expect.set_options(timeout=60_000)  # a busy machine is slow, not wrong
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
@@ -83,7 +84,7 @@ def lab(tmp_path_factory):
     log = runtime / "log"
     with log.open("w") as file:
         server = subprocess.Popen(command, env={**os.environ, **places}, stdout=file, stderr=file)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not (found := list(runtime.glob("jpserver-*.json"))):
         assert server.poll() is None and time.monotonic() < deadline, log.read_text()
         time.sleep(0.2)
@@ -133,6 +134,7 @@ def opened(lab, browser, name: str, sources: list[str]) -> tuple[sync_api.Page, 
     notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
     nbformat.write(notebook, folder / f"{name}.ipynb")
     page = browser.new_page(viewport={"width": 1500, "height": 1000})
+    page.set_default_timeout(120_000)
     messages = []
     page.on("console", lambda said: said.type == "error" and messages.append(said.text))
     page.on("pageerror", lambda error: messages.append(str(error)))
@@ -431,6 +433,43 @@ def test_a_learner_commits_to_a_guess_by_keys_alone(lab, browser):
     expect(told).to_contain_text("You answered 2 of 2: 1 right, 1 close.")
     page.get_by_role("button", name="Show me", exact=True).last.press("Enter")
     expect(panels.last).to_contain_text("No guess. Go on to see.")
+    page.wait_for_timeout(700)
+    expect(page.locator(".cnn-sign")).to_have_text(["", ""])
+    assert messages == []
+    page.close()
+
+
+# --- a quiz, and a map to click on ----------------------------------------------------------------
+
+QUIZ = PANEL.replace("class_names=class_names", "class_names=class_names, quiz=True")
+CLICK = """from cnn_lessons.see import explorers
+explorers.Filtering()"""
+
+
+def test_a_size_is_guessed_and_a_unit_is_clicked(lab, browser):
+    page, messages = opened(lab, browser, "quiz", [SETUP.format("LeNet5()"), QUIZ, CLICK])
+    guess = page.get_by_label("Size of the output: maps, height, width", exact=True)
+    guess.wait_for(timeout=60_000)
+    details = page.locator(".cnn-steps + .widget-html")
+    expect(details).to_contain_text("6 kernels of 5×5, stride 1, padding 0")
+    expect(details.locator("img")).to_have_count(1)
+    guess.fill("6, 28, 28")
+    guess.press("Enter")
+    expect(details).to_contain_text("1 of 1 at the first try.")
+    expect(details.locator("img")).to_have_count(4)
+    layers = page.get_by_role("listbox", name="Layers")
+    expect(layers.locator("option").first).to_contain_text("28]")
+    layers.press("ArrowDown")
+    expect(details).to_contain_text("1: features.s2")
+    page.get_by_role("button", name="Show me", exact=True).press("Enter")
+    expect(details).to_contain_text("1 of 2 at the first try.")
+    expect(page.get_by_label("Step", exact=True)).to_have_value("1")
+    output = page.locator("[data-rows]")
+    box = output.bounding_box()
+    output.click(position={"x": box["width"] * 2.5 / 14, "y": box["height"] * 11.5 / 14})
+    expect(page.get_by_label("Row", exact=True)).to_have_value("11")
+    expect(page.get_by_label("Column", exact=True)).to_have_value("2")
+    expect(page.locator(".cnn-panel").last).to_contain_text("The unit in row 11, column 2 reads")
     page.wait_for_timeout(700)
     expect(page.locator(".cnn-sign")).to_have_text(["", ""])
     assert messages == []

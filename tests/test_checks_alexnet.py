@@ -140,7 +140,56 @@ def brighter(images, alphas):
     return images.add_(alphas.mean())
 
 
+# --- two groups ---------------------------------------------------------------------------------
+
+
+def conv(reads, makes, kernel_size=3, padding=1):
+    return nn.Conv2d(reads, makes, kernel_size, padding=padding)
+
+
+class Halves(nn.Module):
+    """Two convolutions, and how their halves are cut and joined."""
+
+    def __init__(self, halves, cut, join):
+        super().__init__()
+        self.halves, self.cut, self.join = nn.ModuleList(halves), cut, join
+
+    def forward(self, maps):
+        return self.join([half(part) for half, part in zip(self.halves, self.cut(maps))])
+
+
+def chunks(maps):
+    return maps.chunk(2, dim=1)
+
+
+def joined(parts):
+    return torch.cat(parts, dim=1)
+
+
+def two_groups(
+    cut=chunks, join=joined, makes=lambda reads, out: (reads // 2, out // 2), n=2, **how
+):
+    def build(in_maps, out_maps, kernel_size, padding):
+        settings = {"kernel_size": kernel_size, "padding": padding} | how
+        halves = [conv(*makes(in_maps, out_maps), **settings) for _ in range(n)]
+        return Halves(halves, cut, join)
+
+    return build
+
+
+class Empty(nn.Module):
+    def __init__(self, *settings):
+        super().__init__()
+
+    def forward(self, maps):
+        return None
+
+
 RIGHT = [
+    (checks.check_groups, two_groups()),
+    (checks.check_groups, two_groups(lambda m: (m[:, : m.shape[1] // 2], m[:, m.shape[1] // 2 :]))),
+    (checks.check_groups, two_groups(lambda m: m.split(m.shape[1] // 2, dim=1))),
+    (checks.check_groups, two_groups(join=lambda parts: torch.concat(parts, 1))),
     (checks.check_sizes_at_96, (23, 11, 5)),
     (checks.check_sizes_at_96, [23.0, 11.0, 5.0]),
     (checks.check_sizes_at_96, np.array([23, 11, 5])),
@@ -173,6 +222,31 @@ def test_right_answers_in_every_form(check, answer):
 
 WRONG = [
     # the check, an answer, words that the message must have, words that it must not have
+    (checks.check_groups, two_groups(makes=lambda reads, out: (reads, out // 2)),
+     "in_maps // 2|6 of", "out_maps"),
+    (checks.check_groups, two_groups(makes=lambda reads, out: (reads // 2, out)),
+     "out_maps // 2|10", "in_maps"),
+    (checks.check_groups, two_groups(n=1), "here are 1", "groups=2"),
+    (checks.check_groups, two_groups(n=3), "here are 3", "groups=2"),
+    (checks.check_groups, lambda reads, out, k, p: nn.Conv2d(reads, out, k, padding=p, groups=2),
+     "torch's own groups=2", "here are"),
+    (checks.check_groups, two_groups(padding=0), "padding that come in", "groups=2"),
+    (checks.check_groups, two_groups(kernel_size=5), "kernel_size and the padding", "in_maps"),
+    (checks.check_groups, two_groups(lambda m: (m, m)), "its half of the maps", "Join along"),
+    (checks.check_groups, two_groups(lambda m: chunks(m)[:1] * 2), "read the first half", "second"),
+    (checks.check_groups, two_groups(lambda m: chunks(m)[1:] * 2), "read the second half", "first"),
+    (checks.check_groups, two_groups(lambda m: chunks(m)[::-1]), "halves are swapped", "outputs"),
+    (checks.check_groups, two_groups(join=lambda p: joined(p[::-1])), "outputs are swapped",
+     "halves"),
+    (checks.check_groups, two_groups(lambda m: (m[:, ::2], m[:, 1::2])), "every second", "swapped"),
+    (checks.check_groups, two_groups(join=sum), "add the halves up", "in place of"),
+    (checks.check_groups, two_groups(join=torch.cat), "dim=0 are the pictures", "in place of"),
+    (checks.check_groups, two_groups(join=tuple), "returns 2 tensors", "dim=0"),
+    (checks.check_groups, two_groups(join=lambda p: torch.cat(p, dim=2)), "in place of [2, 10",
+     "dim=0"),
+    (checks.check_groups, two_groups(join=lambda p: -joined(p)), "Other numbers", "in place of"),
+    (checks.check_groups, two_groups()(6, 10, 3, 1), "Pass the class itself", "halves"),
+    (checks.check_groups, lambda *settings: 3, "must make an nn.Module", "halves"),
     (checks.check_sizes_at_96, (22, 9, 3), "conv1|ends with + 1", "padding"),
     (checks.check_sizes_at_96, (22, 10, 4), "conv1|padding|twice", "ends with"),
     (checks.check_sizes_at_96, (24, 12, 6), "conv1|Round down: a window", "kernel:"),
@@ -311,6 +385,9 @@ def test_every_check_is_tried_with_wrong_answers():
 
 
 NOT_YET = [
+    (checks.check_groups, None, "TwoGroups"),
+    (checks.check_groups, Empty, "no convolutions yet"),
+    (checks.check_groups, two_groups(join=nothing), "forward returns nothing yet"),
     (checks.check_sizes_at_96, None, "sides"),
     (checks.check_sizes_at_96, (None, None, None), "sides"),
     (checks.check_grouped_parameters, None, "conv2_parameters"),

@@ -1,7 +1,8 @@
 """The checks of lesson 04: right answers pass in any form, and each slip gets its own sentence."""
 
+from dataclasses import replace
 from functools import partial
-from math import log
+from math import exp, log
 
 import pytest
 import torch
@@ -16,9 +17,9 @@ from cnn_lessons.models.googlenet import (
     TABLE_1,
     AuxiliaryHead,
     Inception,
-    NaiveInception,
 )
 from cnn_lessons.shapes import on_meta
+from cnn_lessons.training import RECIPES
 from tests.verdicts import (
     NONSENSE,
     assert_five_wrong_answers_each,
@@ -62,6 +63,64 @@ class InFunctions(nn.Module):
         return self.output(F.dropout(features, 0.7, training=self.training))
 
 
+def step(maps, made, size, relu=True, padding=None):
+    conv = nn.Conv2d(maps, made, size, padding=size // 2 if padding is None else padding)
+    return nn.Sequential(conv, nn.ReLU()) if relu else conv
+
+
+class Module(nn.Module):
+    """The Inception module as one writes it, and with slips."""
+
+    def __init__(
+        self,
+        maps,
+        one,
+        r3,
+        three,
+        r5,
+        five,
+        proj,
+        branches=("3", "5", "p"),
+        pool=None,
+        relus=(True, True),
+        padding=None,
+        swap=False,
+        join=None,
+        only_pool=False,
+    ):
+        super().__init__()
+        self.join = join or (lambda made: torch.cat(made, dim=1))
+        r3, r5 = (r5, r3) if swap else (r3, r5)
+        self.branch1x1 = step(maps, one, 1)
+        self.branch3x3 = self.branch5x5 = self.branch_pool = None
+        if "3" in branches:
+            self.branch3x3 = nn.Sequential(
+                step(maps, r3, 1, relus[0]), step(r3, three, 3, relus[1])
+            )
+        if "5" in branches:
+            self.branch5x5 = nn.Sequential(step(maps, r5, 1), step(r5, five, 5, padding=padding))
+        if "n" in branches:
+            self.branch5x5 = step(maps, five, 5)
+        if "p" in branches:
+            pool = pool or nn.MaxPool2d(3, stride=1, padding=1)
+            self.branch_pool = nn.Sequential(pool, *[step(maps, proj, 1)] * (not only_pool))
+        if "P" in branches:
+            after = nn.MaxPool2d(3, stride=1, padding=1)
+            self.branch_pool = nn.Sequential(step(maps, proj, 1), after)
+
+    def forward(self, maps):
+        branches = (self.branch1x1, self.branch3x3, self.branch5x5, self.branch_pool)
+        return self.join([branch(maps) for branch in branches])
+
+
+class Chained(Module):
+    def forward(self, maps):
+        one = self.branch1x1(maps)
+        return torch.cat(
+            [one, self.branch3x3(one), self.branch5x5(maps), self.branch_pool(maps)], 1
+        )
+
+
 def without_convolution(channels, classes):
     return nn.Sequential(nn.AvgPool2d(5, 3), nn.Flatten(), nn.Linear(16 * channels, classes))
 
@@ -74,8 +133,12 @@ RIGHT = [
     (checks.check_first_loss, 3.7),
     (checks.check_rows, rows()),
     (checks.check_rows, {name: [*row] for name, row in rows().items()}),
-    (checks.check_naive_5a, 5_271_552),
-    (checks.check_naive_5a, 5_271_552.0),
+    (checks.check_inception, Inception),
+    (checks.check_inception, Module),
+    (checks.check_separable, 8),
+    (checks.check_separable, torch.tensor(8.0)),
+    (checks.check_decay, 0.0094),
+    (checks.check_decay, torch.tensor(-1.46625).exp() * 0.0408),
     (checks.check_smallest, 31),
     (checks.check_smallest, torch.tensor([31])),
     (checks.check_aux_head, head),
@@ -125,19 +188,45 @@ WRONG = [
     (checks.check_rows, rows(_4a=7), "4a must have six", "right"),
     (checks.check_rows, 192, "dictionary|number is right", "names"),
     (checks.check_rows, [REPAIRED], "dictionary", "number is right"),
-    (checks.check_naive_5a, sum(
-        (832 * 256, 832 * 160, 9 * 160 * 320, 832 * 32, 25 * 32 * 128, 832 * 128)),
-     "as it is", "naive"),
-    (checks.check_naive_5a, 5_271_552 + 704, "704 biases", "missing"),
-    (checks.check_naive_5a, 5_271_552 + 832 * 128, "no projection", "as it is"),
-    (checks.check_naive_5a, 192 * (64 + 9 * 128 + 25 * 32), "naive 3a", "pair"),
-    (checks.check_naive_5a, 832 * 832, "each pair", "3a"),
-    (checks.check_naive_5a, 832 * (256 + 3 * 320 + 5 * 128), "9 weights a map", "pair"),
-    (checks.check_naive_5a, 832 * (9 * 320 + 25 * 128), "1×1 branch is missing", "widths"),
-    (checks.check_naive_5a, 832 * (256 + 9 * 160 + 25 * 32),
-     "widths are the reductions'", "branch"),
-    (checks.check_naive_5a, 832 * (256 + 160 + 320 + 32 + 128 + 128), "only three", "widths"),
-    (checks.check_naive_5a, 5_270_000, "exact", "widths"),
+    (checks.check_inception, partial(Module, relus=(False, True)),
+     "ReLU after the 1×1 convolution to 4", "3×3"),
+    (checks.check_inception, partial(Module, relus=(True, False)),
+     "ReLU after the 3×3 convolution to 5", "1×1"),
+    (checks.check_inception, partial(Module, pool=nn.MaxPool2d(3)), "stride=1 for", "axis"),
+    (checks.check_inception, partial(Module, pool=nn.MaxPool2d(3, 1)), "keep the height", "axis"),
+    (checks.check_inception, partial(Module, pool=nn.AvgPool2d(3, 1, 1)), "MaxPool2d", "ReLU"),
+    (checks.check_inception, partial(Module, padding=0), "keep the height and width", "axis"),
+    (checks.check_inception, partial(Module, swap=True), "The first that differs", "ReLU"),
+    (checks.check_inception, partial(Module, branches=("3", "n", "p")), "Six convolutions", "ReLU"),
+    (checks.check_inception, partial(Module, branches=("3", "5", "P")), "comes after it", "ReLU"),
+    (checks.check_inception, partial(Module, only_pool=True), "then a 1×1", "Six"),
+    (checks.check_inception, partial(Module, join=lambda made: made), "torch.cat", "axis"),
+    (checks.check_inception, partial(Module, join=lambda made: torch.cat(made[:3], 1)),
+     "joins all four", "ReLU"),
+    (checks.check_inception, partial(Module, join=lambda made: torch.cat(made[::-1], 1)),
+     "inputs in another order", "missing"),
+    (checks.check_inception, partial(Module, join=torch.cat), "It failed", "ReLU"),
+    (checks.check_inception, Chained, "It failed|channels", "ReLU"),
+    (checks.check_inception, Module(10, 3, 4, 5, 2, 6, 7), "the class itself", "ReLU"),
+    (checks.check_inception, lambda *row: 7, "nn.Module", "ReLU"),
+    (checks.check_inception, broken, "cannot be built: ZeroDivisionError", "ReLU"),
+    (checks.check_separable, 24, "each of the three", "weights."),
+    (checks.check_separable, 64, "after the 1×1", "colours"),
+    (checks.check_separable, 1, "339 weights", "each of"),
+    (checks.check_separable, 2712, "Those are the weights", "each of"),
+    (checks.check_separable, 7, "one more", "less"),
+    (checks.check_separable, 9, "one less", "more"),
+    (checks.check_separable, 18, "the 1×1 has weights too", "colours"),
+    (checks.check_separable, 3, "number of colours", "each of"),
+    (checks.check_separable, 5, "together 2.7K", "colours"),
+    (checks.check_decay, 0.0408 * exp(-2 * 1.46625), "highest rate all the time", "Momentum"),
+    (checks.check_decay, 0.0408 * exp(-0.146625), "Momentum is missing", "Two things"),
+    (checks.check_decay, 0.0408 * exp(-0.29325), "Two things", "Momentum is missing"),
+    (checks.check_decay, exp(-1.46625), "Multiply by the size", "missing"),
+    (checks.check_decay, 1.46625, "exp of minus", "missing"),
+    (checks.check_decay, 0.0408, "size at the start", "missing"),
+    (checks.check_decay, 0.0408 * (1 - 1.46625), "they multiply", "missing"),
+    (checks.check_decay, 0, "average rate", "missing"),
     (checks.check_smallest, 224, "heads want 224", "passes"),
     (checks.check_smallest, 64, "64 passes", "heads"),
     (checks.check_smallest, 33, "33 passes", "one less"),
@@ -198,7 +287,12 @@ NOT_YET = [
     (checks.check_module_weights, None, "weights_3a"),
     (checks.check_first_loss, None, "first_loss"),
     (checks.check_rows, None, "nine rows"),
-    (checks.check_naive_5a, None, "naive_5a"),
+    (checks.check_inception, None, "branches and the forward"),
+    (checks.check_inception, partial(Module, branches=()), "branch3x3 is still None"),
+    (checks.check_inception, partial(Module, branches=("3",)), "branch5x5 is still None"),
+    (checks.check_inception, partial(Module, join=lambda made: None), "returns nothing yet"),
+    (checks.check_separable, None, "kernels_a_colour"),
+    (checks.check_decay, None, "size_now"),
     (checks.check_smallest, None, "smallest"),
     (checks.check_aux_head, None, "my_head"),
     (checks.check_aux_head, nothing, "returns nothing yet"),
@@ -222,10 +316,8 @@ def test_the_numbers_are_those_of_the_networks():
     def weights(build, channels):
         return sum(row.weights for row in on_meta(build, (channels, 7, 7)))
 
-    row_3a, row_5a = (64, 96, 128, 16, 32, 32), (256, 160, 320, 32, 128, 128)
+    row_3a = 64, 96, 128, 16, 32, 32
     assert checks.check_module_weights(weights(partial(Inception, 192, *row_3a), 192)).passed
-    naive = partial(NaiveInception, 832, row_5a[0], row_5a[2], row_5a[4])
-    assert checks.check_naive_5a(weights(naive, 832)).passed
     assert rows() == TABLE_1
     with torch.device("meta"):
         network = GoogLeNet(aux=False).eval()
@@ -234,3 +326,18 @@ def test_the_numbers_are_those_of_the_networks():
             network(torch.empty(1, 3, 30, 30))
         with pytest.raises(RuntimeError):
             network.features(torch.empty(1, 3, 30, 30))
+
+
+def test_decay_alone_shrinks_a_weight_as_the_exercise_says():
+    """One weight without a gradient, with the recipe and the optimiser of the course."""
+    recipe = replace(RECIPES["GoogLeNetCIFAR"]["cpu"], epochs=30)
+    start, steps = (2 / (25 * 48)) ** 0.5, 30 * 391
+    weight = nn.Parameter(torch.tensor(start, dtype=torch.float64))
+    weight.grad = torch.zeros_like(weight)
+    settings = {"momentum": recipe.momentum, "weight_decay": recipe.weight_decay}
+    optimiser = torch.optim.SGD([weight], lr=1, nesterov=True, **settings)
+    for step_number in range(steps):
+        optimiser.param_groups[0]["lr"] = recipe.rate(step_number / steps)
+        optimiser.step()
+    assert weight.item() == pytest.approx(start * exp(-1.46625), rel=0.005)
+    assert checks.check_decay(weight.item()).passed

@@ -19,10 +19,12 @@ from cnn_lessons.models import (
     AlexNet,
     AlexNetCIFAR,
     AlexNetHalf,
+    AlexNetSmall,
     ArticleResNet,
     BasicBlock,
     Bottleneck,
     GoogLeNet,
+    GoogLeNetBN,
     GoogLeNetCIFAR,
     Inception,
     LeNet5,
@@ -104,6 +106,22 @@ def test_inception_modules(name):
     assert sum(kernel.numel() for kernel in kernels) == count
     assert module.branch5x5.conv.kernel_size == (5, 5)
     assert module(torch.empty(1, in_channels, 9, 7, device="meta")).shape == (1, out_channels, 9, 7)
+
+
+@pytest.mark.parametrize("part", [1, 2, 4, 8])
+def test_googlenet_with_batch_norm_is_table_1_divided_behind_another_stem(part):
+    first = 64 // part
+    channels, outputs = 3 * first, 5 * first
+    weights = 9 * 3 * first + first * first + 9 * first * channels
+    for row in googlenet.TABLE_1.values():
+        one, reduce3, three, reduce5, five, pool = (count // part for count in row)
+        weights += channels * (one + reduce3 + reduce5 + pool)
+        weights += 9 * reduce3 * three + 25 * reduce5 * five
+        outputs += one + reduce3 + three + reduce5 + five + pool
+        channels = one + three + five + pool
+    with torch.device("meta"):
+        found = sum(parameter.numel() for parameter in GoogLeNetBN(10, part).parameters())
+    assert found == weights + 2 * outputs + 10 * channels + 10  # a scale and a shift for each map
 
 
 def test_branches_stand_side_by_side_in_the_order_of_the_figure():
@@ -546,6 +564,7 @@ BAD_ARGUMENTS = [
     (partial(AlexNet, num_classes=0), "num_classes must be at least 1; got 0"),
     (partial(AlexNet, groups=3), "groups must be 1 or 2; got 3"),
     (partial(AlexNetHalf, num_classes=-1), "num_classes must be at least 1; got -1"),
+    (partial(AlexNetSmall, num_classes=0), "num_classes must be at least 1; got 0"),
     (partial(AlexNetCIFAR, num_classes=0), "num_classes must be at least 1; got 0"),
     (partial(VGG, "F"), "column must be one of A, A-LRN, B, C, D, E; got 'F'"),
     (partial(VGG, 16), "column must be one of A, A-LRN, B, C, D, E; got 16"),
@@ -562,6 +581,8 @@ BAD_ARGUMENTS = [
     (partial(Inception, 3, 1, 1, 1, 1, 0, 1), "in_channels and the six counts must be at least 1"),
     (partial(GoogLeNet, num_classes=0), "num_classes must be at least 1; got 0"),
     (partial(GoogLeNetCIFAR, num_classes=0), "num_classes must be at least 1; got 0"),
+    (partial(GoogLeNetBN, num_classes=0), "num_classes must be at least 1; got 0"),
+    (partial(GoogLeNetBN, part=3), "part must be 1, 2, 4 or 8; got 3"),
     (partial(BasicBlock, 0, 4), "in_channels must be at least 1; got 0"),
     (partial(BasicBlock, 4, 4, 0), "stride must be at least 1; got 0"),
     (partial(BasicBlock, 4, 4, shortcut="D"), "must be one of 'A', 'B', 'C', None; got 'D'"),
@@ -595,6 +616,7 @@ BAD_IMAGES = [
     (AlexNet, (2, 3, 32, 32), "fc6 expects 256 maps of 6×6; got (2, 3, 32, 32)"),
     (AlexNet, (3, 224, 224), "images must be (N, 3, 224, 224)"),
     (AlexNetHalf, (2, 3, 128, 128), "fc6 expects 128 maps of 6×6; got (2, 3, 128, 128)"),
+    (AlexNetSmall, (2, 3, 28, 28), "fc6 expects 64 maps of 3×3; got (2, 3, 28, 28)"),
     (AlexNetCIFAR, (2, 3, 224, 224), "fc6 expects 128 maps of 4×4; got (2, 3, 224, 224)"),
     (VGG, (2, 3, 32, 32), "fc6 expects 512 maps of 7×7; got (2, 3, 32, 32)"),
     (VGG, (2, 4, 224, 224), "conv1_1 expects 3 channels; got (2, 4, 224, 224)"),
@@ -603,6 +625,7 @@ BAD_IMAGES = [
     (GoogLeNet, (2, 1, 224, 224), "conv1 expects 3 channels; got (2, 1, 224, 224)"),
     (GoogLeNet, (2, 3, 30, 224), "pool4 expects maps of 2×2 or more; got (2, 3, 30, 224)"),
     (GoogLeNetCIFAR, (2, 3, 4, 32), "pool1 expects maps of 3×3 or more; got (2, 3, 4, 32)"),
+    (GoogLeNetBN, (2, 1, 32, 32), "conv1 expects 3 channels; got (2, 1, 32, 32)"),
     (ResNet, (2, 1, 32, 32), "conv1 expects 3 channels; got (2, 1, 32, 32)"),
     (ResNetCIFAR, (3, 32, 32), "images must be (N, 3, H, W)"),
     (ArticleResNet, (2, 2, 32, 32), "conv1 expects 3 channels; got (2, 2, 32, 32)"),

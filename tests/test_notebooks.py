@@ -191,7 +191,7 @@ def test_numbers_in_bold_are_quoted_from_the_outputs(lesson):
 
 # --- comparing sentences ------------------------------------------------------------------------
 
-SIGNED = re.compile(r"[+−]\d[\d,.]*\d? ± \d[\d,.]*\d?|[+−]\d ± \d")  # "+1.3 ± 0.4"
+PAIR = re.compile(r"[+−]?\d[\d,]*(?:\.\d+)? ± \d[\d,]*(?:\.\d+)?")  # "+1.3 ± 0.4", "1.3 ± 0.4"
 COMPARES = re.compile(
     r"\b(better|worse|faster|slower|higher|lower|(more|less|fewer) (\w+ )?than(?! \*{0,2}\d)"
     r"|beats?|gains?|leads?|ahead|outdo\w*|overtakes?|wins?|helps?|hurts?|costs? \S+ points)\b"
@@ -251,7 +251,7 @@ def as_quoted(found: Difference):
 
 
 STORED = {pair for found in stored_differences() for pair in as_quoted(found)}
-VERDICT = re.compile(rf"({SIGNED.pattern})[^\n]*?\b((?:not )?shown)\b")
+VERDICT = re.compile(rf"({PAIR.pattern})[^\n]*?\b((?:not )?shown)\b")
 
 
 def misquoted(text, cells):
@@ -269,9 +269,12 @@ def misquoted(text, cells):
     printed, wrong = "\n".join(map(said_by, cells)), []
     for sentence in sentences(text):
         for quoted in re.findall(r"\*\*([^*]+)\*\*", sentence):
-            for pair in SIGNED.findall(quoted):
+            for pair in PAIR.findall(quoted):
                 said = {"not " not in word for word in re.findall(r"(?:not )?shown\b", sentence)}
-                if pair not in printed or not any((pair, verdict) in measured for verdict in said):
+                agree = {
+                    verdict for found, verdict in measured if pair in (found, found.lstrip("+−"))
+                }
+                if pair not in printed or not said & agree:
                     wrong.append(sentence)
     return wrong
 
@@ -305,6 +308,8 @@ def test_the_readme_keeps_the_same_rules():
         ("One is better by **+1.0 ± 0.4**: not shown.", "misquoted"),
         ("One is better by **+9.0 ± 0.4 points, 5 seeds: shown**.", "misquoted"),
         ("One is worse by **−2.0 ± 0.5** points: shown.", "misquoted"),
+        ("One is better by **1.0 ± 0.4** points: shown.", ""),
+        ("One is better by **2.0 ± 0.4** points: shown.", "misquoted"),
         ("The paper says that one is better by **2.0** points.", ""),
         ("The ranges of the seeds do not\ntouch.", "ranges"),
         ("| better | **2.0 %** |\n|---|---|", ""),

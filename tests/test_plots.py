@@ -228,6 +228,13 @@ def test_signal_and_gradient_by_depth_leave_out_what_a_log_axis_cannot_show():
     assert list(spread.lines[1].get_xdata()) == [1] and spread.get_yscale() == "log"
 
 
+def test_errors_are_drawn_from_before_the_first_epoch_on_with_the_mark_across():
+    (ax,) = plots.errors_by_epoch({"ReLU": [0.9, 0.5, 0.2], "tanh": [0.9, 0.6]}, 0.25).axes
+    relu, tanh, mark = ax.lines
+    assert list(relu.get_xdata()) == [0, 1, 2] and list(tanh.get_ydata()) == [0.9, 0.6]
+    assert set(mark.get_ydata()) == {0.25}
+
+
 def test_a_dead_network_has_an_empty_panel():
     plots.by_depth({"dead": [LayerStatistics("a", 0.0, 0.0)] * 3}).draw_without_rendering()
     plots.by_depth({}).draw_without_rendering()
@@ -314,6 +321,7 @@ FIGURES = {
     "filters": lambda: plots.filters(torch.randn(20, 3, 5, 5), "title"),
     "feature_maps": lambda: plots.feature_maps(torch.randn(100, 5, 5), "title"),
     "by_depth": lambda: plots.by_depth(dict.fromkeys(LONG[:6], LAYERS), "title"),
+    "errors_by_epoch": lambda: plots.errors_by_epoch({"ReLU": [0.9], "tanh": [0.9, 0.3]}, 0.2),
     "grad_cam": lambda: plots.grad_cam(
         WIDE, {f"GoogLeNetCIFAR\n{name}": torch.rand(8, 8) for name in LONG[:3]}, "title"
     ),

@@ -95,9 +95,11 @@ def test_a_start_gives_the_network_back(start):
 FROM_SEED_0 = {
     "LeNet5": (-0.411493, 0.850588),
     "AlexNetCIFAR": (-0.044339, 0.721426),
+    "AlexNetSmall": (-0.560882, 0.794194),
     "VGG16": (0.278313, 0.604418),
     "VGG16Plain": (1.804019, 0.371281),
     "GoogLeNetCIFAR": (-5.264476, 0.307586),
+    "GoogLeNetBN": (-9.891826, 0.179515),
     "ArticleResNet": (0.906328, 0.741762),
     "ResNetCIFAR20": (-2.635109, 0.275645),
     LeNet5Original: (-4.119586, 0.148139),

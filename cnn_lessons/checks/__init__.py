@@ -8,8 +8,8 @@ that is still None is "not attempted yet", and no check ever stops a notebook. O
 # ruff: noqa: I001
 # fmt: off
 from .alexnet import (
-    check_colour_shift, check_dropout_place, check_grouped_parameters, check_half_width, check_lrn,
-    check_sizes_at_96,
+    check_colour_shift, check_dropout_place, check_grouped_parameters, check_groups,
+    check_half_width, check_lrn, check_sizes_at_96,
 )
 from .challenge import challenge
 from .common import Verdict
@@ -19,8 +19,8 @@ from .compare import (
 )
 from .comparing import check_same_function
 from .googlenet import (
-    check_aux_head, check_first_loss, check_module_weights, check_naive_5a, check_rows,
-    check_smallest,
+    check_aux_head, check_decay, check_first_loss, check_inception, check_module_weights,
+    check_rows, check_separable, check_smallest,
 )
 from .lenet5 import (
     check_batch_step, check_c1_parameters, check_c3_parameters, check_fits_mnist, check_floor,

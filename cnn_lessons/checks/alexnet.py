@@ -6,10 +6,85 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cnn_lessons.checks.common import Unfinished, Wrong, check, number, numbers, output_sizes
+from cnn_lessons.checks.common import Unfinished, Wrong, check, number, numbers, output_sizes, shown
 from cnn_lessons.checks.comparing import bent, dropouts, network
-from cnn_lessons.checks.trying import call, tensor_of, tried
+from cnn_lessons.checks.trying import call, same, tensor_of, tried
 from cnn_lessons.shapes import Record
+
+
+@check("Fill the gaps of TwoGroups, and pass the class to the check.")
+def check_groups(build: Callable[..., nn.Module]) -> str:
+    """Lesson 02: `build(in_maps, out_maps, kernel_size, padding)` is a convolution of two halves.
+
+    The first half of its kernels reads the first half of the maps, the second one the second half,
+    as `nn.Conv2d` with groups=2 does. The halves are two `nn.Conv2d`.
+    """
+    if isinstance(build, nn.Module):
+        raise Wrong("Pass the class itself, TwoGroups, without brackets.")
+    model = call(build, 6, 10, 3, 1)
+    if not isinstance(model, nn.Module):
+        raise Wrong(f"It must make an nn.Module; got {shown(model)}.")
+    halves = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+    if not halves:
+        raise Unfinished("TwoGroups has no convolutions yet.")
+    _judge_halves(halves)
+    maps = torch.randn(2, 6, 7, 8)
+    cut = "Give each convolution its half of the maps: first, second = maps.chunk(2, dim=1)."
+    answer = call(model, maps, failures={"channels": cut, "must match": "Join along dim=1."})
+    if answer is None:
+        raise Unfinished("forward returns nothing yet.")
+    if isinstance(answer, (list, tuple)):
+        raise Wrong(f"forward returns {len(answer)} tensors. Join them: torch.cat(..., dim=1).")
+    _judge_joined(tensor_of(answer), maps, halves)
+    return (
+        "The same numbers as nn.Conv2d with groups=2: two halves that know nothing of each other."
+    )
+
+
+def _judge_halves(halves: list[nn.Conv2d]) -> None:
+    """Raise Wrong unless these are two convolutions for half of 6 and half of 10 maps."""
+    if len(halves) == 1 and halves[0].groups == 2:
+        raise Wrong("That is torch's own groups=2, which you build here: take two convolutions.")
+    if len(halves) != 2:
+        raise Wrong(f"Each GPU has one convolution, two in all; here are {len(halves)}.")
+    for conv in halves:
+        if conv.in_channels != 3:
+            reads = f"{conv.in_channels} of 6 maps"
+            raise Wrong(f"Each half reads in_maps // 2 maps; here one reads {reads}.")
+        if conv.out_channels != 5:
+            makes = f"{conv.out_channels} of 10"
+            raise Wrong(f"Each half has out_maps // 2 kernels; here one has {makes}.")
+        if (conv.kernel_size, conv.padding) != ((3, 3), (1, 1)):
+            raise Wrong("Give each convolution the kernel_size and the padding that come in.")
+
+
+def _judge_joined(mine: Tensor, maps: Tensor, halves: list[nn.Conv2d]) -> None:
+    """Raise Wrong unless the outputs of the two halves are joined as they should be."""
+    one, two = halves
+    with torch.no_grad():
+        first, second = maps.chunk(2, dim=1)
+        a, b = one(first), two(second)
+        slips = {
+            "": (a, b),
+            "Both convolutions read the first half of the maps.": (a, two(first)),
+            "Both convolutions read the second half of the maps.": (one(second), b),
+            "The halves are swapped: the first convolution reads the first half.":
+                (one(second), two(first)),
+            "The outputs are swapped: those of the first convolution come first.": (b, a),
+            "You give each GPU every second map. It has the first half, or the second.":
+                (one(maps[:, ::2]), two(maps[:, 1::2])),
+        }  # fmt: skip
+        for hint, parts in slips.items():
+            if same(mine, torch.cat(parts, dim=1)):
+                if hint:
+                    raise Wrong(hint)
+                return
+        if same(mine, a + b):
+            raise Wrong("You add the halves up. They stand one behind the other: torch.cat.")
+        if same(mine, torch.cat((a, b))):
+            raise Wrong("dim=0 are the pictures. Join the maps: torch.cat(..., dim=1).")
+    shapes = f"{[*mine.shape]} in place of {[2, 10, 7, 8]}"
+    raise Wrong(f"It gives {shapes}." if mine.shape != (2, 10, 7, 8) else "Other numbers come out.")
 
 
 @check("Set sides to three numbers: conv1, pool1, pool2.")

@@ -1,16 +1,82 @@
 """The checks of lesson 04."""
 
 from collections.abc import Callable, Mapping
-from math import log
+from math import exp, log
 
 import torch
 from torch import nn
 
 from cnn_lessons.checks.common import Unfinished, Wrong, check, number, shown, value_of
-from cnn_lessons.checks.comparing import bent, dropouts, network, same_function
+from cnn_lessons.checks.comparing import ACTIVATIONS, bent, dropouts, network, same_function
 from cnn_lessons.checks.trying import call
-from cnn_lessons.models.googlenet import ARTICLE_TABLE, TABLE_1, AuxiliaryHead
-from cnn_lessons.shapes import Record
+from cnn_lessons.models.googlenet import ARTICLE_TABLE, TABLE_1, AuxiliaryHead, Inception
+from cnn_lessons.shapes import Record, record
+
+# Rows of small modules: the maps that come in, then six counts as in Table 1, all different.
+SMALL_ROWS = ((10, 3, 4, 5, 2, 6, 7), (6, 5, 2, 3, 7, 4, 8))
+GAPS = ("branch3x3", "branch5x5", "branch_pool")
+
+
+@check("Write the branches and the forward of MyInception.")
+def check_inception(build: Callable[..., nn.Module]) -> str:
+    """Lesson 04: the learner's Inception module against `models.Inception`, for two rows."""
+    if isinstance(build, nn.Module) or not callable(build):
+        raise Wrong("Pass the class itself: check_inception(MyInception), without brackets.")
+    for row in SMALL_ROWS:
+        mine = _module(build, row)
+        if empty := [name for name in GAPS if getattr(mine, name, 0) is None]:
+            raise Unfinished(f"{empty[0]} is still None.")
+        maps = torch.rand(2, row[0], 8, 9)
+        answer = call(mine, maps, case=f"{row[0]} maps of 8×9", failures=MODULE_FAILURES)
+        if answer is None:
+            raise Unfinished("forward returns nothing yet.")
+        if hint := _module_slip(mine, answer, row):
+            raise Wrong(hint)
+        same_function(mine, Inception(*row), maps)
+    return "Four branches, six convolutions, each with its ReLU, side by side."
+
+
+MODULE_FAILURES = {
+    "Sizes of tensors must match": "All branches must keep the height and width of the maps: "
+    "padding, and stride=1 for the pool.",
+}
+
+
+def _module(build: Callable[..., nn.Module], row: tuple[int, ...]) -> nn.Module:
+    try:
+        mine = build(*row)
+    except Exception as error:
+        raise Wrong(f"It cannot be built: {type(error).__name__}: {error}") from error
+    if not isinstance(mine, nn.Module):
+        raise Wrong(f"MyInception must be an nn.Module; it gives {shown(mine)}.")
+    return mine
+
+
+def _module_slip(mine: nn.Module, answer: object, row: tuple[int, ...]) -> str:
+    """What is wrong, in words, if it is a usual slip."""
+    maps, ch1x1, _, ch3x3, _, ch5x5, pool_proj = row
+    made = ch1x1 + ch3x3 + ch5x5 + pool_proj
+    if not isinstance(answer, torch.Tensor):
+        return f"forward gives a {type(answer).__name__}: join the four with torch.cat."
+    if len(answer) != 2:
+        return "The maps were joined along axis 0, the pictures. Channels are axis 1: dim=1."
+    table = record(mine, (maps, 8, 9))
+    convs = [k for k, step in enumerate(table) if step.weights]
+    pools = [step for step in table if step.is_pool]
+    if not pools or answer.shape[1] == made - pool_proj + maps:
+        return "The fourth branch is a 3×3 max pool, then a 1×1 convolution and its ReLU."
+    if any(step.inputs[0][1] != maps for step in pools):
+        return "The pool reads the module's input, and the 1×1 comes after it."
+    if answer.shape[1] != made or len(convs) != 6:
+        return f"Six convolutions make {made} maps of {maps}; yours: {len(convs)} make " + (
+            f"{answer.shape[1]}. Each branch reads `maps`, and torch.cat joins all four."
+        )
+    for k in convs:
+        after = {step.kind.lower() for step in table if k in step.sources}
+        if not ACTIVATIONS & after:
+            size = "×".join(map(str, table[k].window.kernel))
+            return f"The ReLU after the {size} convolution to {table[k].output[1]} maps is missing."
+    return ""
 
 
 @check("Set weights_3a to a number.")
@@ -52,6 +118,48 @@ def check_first_loss(answer: float) -> str:
     return number(answer, outcomes, wrong)
 
 
+@check("Set kernels_a_colour to a number.")
+def check_separable(answer: int) -> str:
+    """Lesson 04: how many kernels a colour give a separable first layer the printed 2.7K."""
+    outcomes = {
+        8: "7·7·3·8 + 24·64 = 2,712 weights, and at 112·112 places 34.0 million MACs: both printed "
+        "numbers at once. The batch norm paper has the 8 for the second version of the network.",
+        24: "24 kernels in all, so how many for each of the three colours?",
+        64: "64 are the maps after the 1×1. Before it there may be fewer.",
+        1: "With one a colour it is 7·7·3 + 3·64 = 339 weights. The paper prints 2.7K.",
+        2712: "Those are the weights. How many kernels a colour make them?",
+        7: "7 give 2,373 weights and 29.8 million MACs. Try one more.",
+        9: "9 give 3,051 weights. Try one less.",
+        18: "18 kernels a colour: 7·7·3·18 = 2,646. But the 1×1 has weights too, one for each pair "
+        "of a map that it reads and one of the 64 that it makes.",
+        3: "3 is the number of colours. Each has m kernels: 7·7·3·m + 3m·64 = about 2,700.",
+    }
+    return number(answer, outcomes, "7·7·3·m weights, then 3m·64 for the 1×1: together 2.7K.")
+
+
+@check("Set size_now to a number.")
+def check_decay(answer: float) -> str:
+    """Lesson 04: the size to which weight decay alone shrinks a dead tap of GoogLeNetCIFAR."""
+    start, steps, rate, decay = (2 / (25 * 48)) ** 0.5, 11_730, 0.05, 5e-4
+    power = steps * rate / 2 * decay / 0.1
+    outcomes = {
+        start * exp(-power): "0.0408 · exp(-11,730 · 0.025 · 0.0005 / 0.1) = 0.0094, the 94 of the "
+        "figure. No picture had a part in it.",
+        start * exp(-2 * power): "That is with the highest rate all the time. It climbs from 0 and "
+        "falls to 0 in straight lines: on the average it is half.",
+        start * exp(-power / 10): "Momentum is missing: 0.9 of each step goes on into the next, so "
+        "in the end each counts 1 / (1 - 0.9) times.",
+        start * exp(-power / 5): "Two things are missing: the average rate is half the highest, "
+        "and momentum makes each step count ten times.",
+        exp(-power): "That is the share that is left. Multiply by the size at the start.",
+        power: "That is the sum of all steps. The size shrinks by exp of minus that.",
+        start: "That is the size at the start. What is left of it?",
+        start * (1 - power): "The steps do not add up, they multiply: (1 - a)(1 - b)... is about "
+        "exp(-(a + b + ...)).",
+    }
+    return number(answer, outcomes, "start · exp(-steps · average rate · decay / (1 - momentum)).")
+
+
 @check("Give rows the nine rows, with the wrong number put right.")
 def check_rows(rows: Mapping[str, tuple[int, ...]]) -> str:
     """Lesson 04: the nine rows of Table 1, repaired from those of the article."""
@@ -74,26 +182,6 @@ def check_rows(rows: Mapping[str, tuple[int, ...]]) -> str:
         loss = f"{row[column]!r} does not give the network its 5,983,802 parameters"
         raise Wrong(f"The right place, but {loss}.")
     return "192, and the 42,890 parameters are back. Only a count shows a wrong reduction."
-
-
-@check("Set naive_5a to a number.")
-def check_naive_5a(answer: int) -> str:
-    """Lesson 04: the weights of a naive module 5a, without biases."""
-    outcomes = {
-        5_271_552: "832·(256 + 9·320 + 25·128) = 5,271,552: 5.1 times as many as with reductions.",
-        1_042_432: "That is 5a as it is, with its reductions.",
-        5_272_256: "Those are the parameters. Leave out the 704 biases.",
-        5_378_048: "The naive module has no projection behind its pool.",
-        387_072: "That is the naive 3a. 5a reads 832 maps.",
-        832 * 832: "That is one weight for each pair of an input map and an output map.",
-        832 * (256 + 3 * 320 + 5 * 128): "A 3×3 kernel has 9 weights a map, a 5×5 kernel 25.",
-        832 * (9 * 320 + 25 * 128): "The 1×1 branch is missing: 832·256.",
-        832 * (256 + 9 * 160 + 25 * 32): "Those widths are the reductions', which are gone. The "
-        "3×3 makes 320 maps and the 5×5 makes 128.",
-        832 * (256 + 160 + 320 + 32 + 128 + 128): "Without reductions there are only three "
-        "convolutions, of 1×1, 3×3 and 5×5.",
-    }
-    return number(answer, outcomes, "All three kernels read 832 maps, and make 256, 320 and 128.")
 
 
 @check("Set smallest to a number.")

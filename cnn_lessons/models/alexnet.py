@@ -108,6 +108,32 @@ class AlexNetCIFAR(Network):
         self.classifier = _classifier(128 * 4 * 4, 2048, num_classes)
 
 
+class AlexNetSmall(Network):
+    """The plan of Figure 2 for 32 pixels: two groups, large first kernels; 710,874 parameters.
+
+    Input (N, 3, 32, 32), float; output logits (N, num_classes), no softmax.
+    Departures from the paper: a quarter of the maps, an eighth of the units of fc6 and fc7, kernels
+    of 7x7 at stride 1 in conv1, and batch norm (of 2015) where it has LRN.
+    Departures from the article: it has no such network.
+    Raises ValueError for num_classes below 1, and for images of another shape.
+    """
+    input_size, fc6_reads = 32, "64 maps of 3×3"
+
+    def __init__(self, num_classes: int = 10):
+        super().__init__()
+        self.features = nn.Sequential(OrderedDict(
+            conv1=nn.Conv2d(3, 24, kernel_size=7, padding=3), relu1=nn.ReLU(),
+            norm1=nn.BatchNorm2d(24), pool1=nn.MaxPool2d(3, stride=2),
+            conv2=nn.Conv2d(24, 64, kernel_size=5, padding=2, groups=2), relu2=nn.ReLU(),
+            norm2=nn.BatchNorm2d(64), pool2=nn.MaxPool2d(3, stride=2),
+            conv3=nn.Conv2d(64, 96, kernel_size=3, padding=1), relu3=nn.ReLU(),
+            conv4=nn.Conv2d(96, 96, kernel_size=3, padding=1, groups=2), relu4=nn.ReLU(),
+            conv5=nn.Conv2d(96, 64, kernel_size=3, padding=1, groups=2), relu5=nn.ReLU(),
+            pool5=nn.MaxPool2d(3, stride=2),
+        ))
+        self.classifier = _classifier(64 * 3 * 3, 512, num_classes)
+
+
 def _classifier(in_features: int, hidden: int, num_classes: int) -> nn.Sequential:
     if type(num_classes) is not int or num_classes < 1:
         raise ValueError(f"num_classes must be at least 1; got {num_classes!r}")

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -40,38 +41,51 @@ class Inception(nn.Module):
     """The module of Figure 2b: four branches over the same maps, their outputs side by side.
 
     Input (N, in_channels, H, W), output (N, out_channels, H, W), its channels in the branches'
-    order. The arguments are a row of Table 1. Raises ValueError for a count below 1.
+    order. The six counts are a row of Table 1. With `batch_norm`, each convolution is followed by
+    it, as in arXiv:1502.03167, and has no bias. Raises ValueError for a count below 1.
     """
 
     def __init__(self, in_channels: int, ch1x1: int, ch3x3_reduce: int, ch3x3: int,
-                 ch5x5_reduce: int, ch5x5: int, pool_proj: int):
+                 ch5x5_reduce: int, ch5x5: int, pool_proj: int, batch_norm: bool = False):
         super().__init__()
         row = (in_channels, ch1x1, ch3x3_reduce, ch3x3, ch5x5_reduce, ch5x5, pool_proj)
         if any(type(count) is not int or count < 1 for count in row):
             raise ValueError(f"in_channels and the six counts must be at least 1; got {row}")
         self.in_channels = in_channels
         self.out_channels = ch1x1 + ch3x3 + ch5x5 + pool_proj
-        self.branch1x1 = nn.Sequential(OrderedDict(
-            conv=nn.Conv2d(in_channels, ch1x1, kernel_size=1), relu=nn.ReLU(),
-        ))
-        self.branch3x3 = nn.Sequential(OrderedDict(
-            reduce=nn.Conv2d(in_channels, ch3x3_reduce, kernel_size=1), relu_reduce=nn.ReLU(),
-            conv=nn.Conv2d(ch3x3_reduce, ch3x3, kernel_size=3, padding=1), relu=nn.ReLU(),
-        ))
-        self.branch5x5 = nn.Sequential(OrderedDict(
-            reduce=nn.Conv2d(in_channels, ch5x5_reduce, kernel_size=1), relu_reduce=nn.ReLU(),
-            conv=nn.Conv2d(ch5x5_reduce, ch5x5, kernel_size=5, padding=2), relu=nn.ReLU(),
-        ))
-        self.branch_pool = nn.Sequential(OrderedDict(
-            pool=nn.MaxPool2d(3, stride=1, padding=1),
-            proj=nn.Conv2d(in_channels, pool_proj, kernel_size=1), relu=nn.ReLU(),
-        ))
+        layers = partial(_layers, batch_norm=batch_norm)
+        self.branch1x1 = _named(layers("conv", "", in_channels, ch1x1, 1))
+        self.branch3x3 = _named(
+            layers("reduce", "_reduce", in_channels, ch3x3_reduce, 1)
+            | layers("conv", "", ch3x3_reduce, ch3x3, 3)
+        )
+        self.branch5x5 = _named(
+            layers("reduce", "_reduce", in_channels, ch5x5_reduce, 1)
+            | layers("conv", "", ch5x5_reduce, ch5x5, 5)
+        )
+        pool = {"pool": nn.MaxPool2d(3, stride=1, padding=1)}
+        self.branch_pool = _named(pool | layers("proj", "", in_channels, pool_proj, 1))
 
     def forward(self, maps: Tensor) -> Tensor:
         if maps.dim() != 4 or maps.shape[1] != self.in_channels:
             raise ValueError(f"maps must be (N, {self.in_channels}, H, W); got {tuple(maps.shape)}")
         branches = (self.branch1x1, self.branch3x3, self.branch5x5, self.branch_pool)
         return torch.cat([branch(maps) for branch in branches], dim=1)
+
+
+def _layers(name: str, suffix: str, in_channels: int, out_channels: int, size: int,
+            stride: int = 1, batch_norm: bool = False) -> dict[str, nn.Module]:
+    """A convolution, batch norm if it is asked for, and a ReLU, by name.
+
+    Batch norm takes away any constant and adds its own, so the convolution before it has no bias.
+    """
+    conv = nn.Conv2d(in_channels, out_channels, size, stride, size // 2, bias=not batch_norm)
+    norm = {f"bn{suffix}": nn.BatchNorm2d(out_channels)} if batch_norm else {}
+    return {name: conv, **norm, f"relu{suffix}": nn.ReLU()}
+
+
+def _named(layers: dict[str, nn.Module]) -> nn.Sequential:
+    return nn.Sequential(OrderedDict(layers))
 
 
 class NaiveInception(nn.Module):
@@ -175,31 +189,66 @@ class GoogLeNetCIFAR(nn.Module):
         return self.classifier(self.features(images))
 
 
-def _features(table: Table, pools: Sequence[nn.Module]) -> tuple[nn.Sequential, int]:
-    """Everything before the last pool, and its maps; in_channels are derived, never typed."""
-    features = nn.Sequential(OrderedDict(
-        conv1=nn.Conv2d(3, 64, kernel_size=7, stride=2, padding=3), relu1=nn.ReLU(),
-        pool1=pools[0],
-        conv2_reduce=nn.Conv2d(64, 64, kernel_size=1), relu2_reduce=nn.ReLU(),
-        conv2=nn.Conv2d(64, 192, kernel_size=3, padding=1), relu2=nn.ReLU(),
-        pool2=pools[1],
-    ))
-    in_channels = 192
+class GoogLeNetBN(nn.Module):
+    """GoogLeNet made for 32 pixels, with batch norm behind each convolution (arXiv:1502.03167).
+
+    All widths of Table 1 are divided by `part`; 378,946 parameters with 4. The first layer is 3×3
+    without stride, and pool1 is left out, so that the modules see maps of 16, 8 and 4 pixels a
+    side. Input (N, 3, H, W), float, 32 pixels; output logits (N, num_classes), no softmax.
+    Departures from the paper: those, no heads, no LRN, no dropout. The batch norm paper also
+    replaces each 5×5 by two 3×3 and lets some modules have a stride; here they are as in Table 1.
+    Raises ValueError for num_classes below 1, another `part` than 1, 2, 4 or 8, and
+    for images of another shape.
+    """
+
+    def __init__(self, num_classes: int = 10, part: int = 4):
+        super().__init__()
+        if part not in (1, 2, 4, 8):
+            raise ValueError(f"part must be 1, 2, 4 or 8; got {part!r}")
+        table = {
+            name: (a // part, b // part, c // part, d // part, e // part, f // part)
+            for name, (a, b, c, d, e, f) in TABLE_1.items()
+        }
+        pools = [None, *(nn.MaxPool2d(3, stride=2, padding=1) for _ in range(3))]
+        self.features, maps = _features(table, pools, 64 // part, 3, 1, batch_norm=True)
+        self.classifier = _classifier(maps, num_classes, dropout=0)
+
+    def forward(self, images: Tensor) -> Tensor:
+        _check_images(images, 1, " or more")
+        return self.classifier(self.features(images))
+
+
+def _features(
+    table: Table, pools: Sequence[nn.Module | None],
+    width: int = 64, size: int = 7, stride: int = 2, batch_norm: bool = False,
+) -> tuple[nn.Sequential, int]:
+    """Everything before the last pool, and its maps; in_channels are derived, never typed.
+
+    `width`, `size` and `stride` are those of the first layer; a pool that is None is left out.
+    """
+    layers = partial(_layers, batch_norm=batch_norm)
+    steps: dict[str, nn.Module | None] = {
+        **layers("conv1", "1", 3, width, size, stride), "pool1": pools[0],
+        **layers("conv2_reduce", "2_reduce", width, width, 1),
+        **layers("conv2", "2", width, 3 * width, 3), "pool2": pools[1],
+    }
+    in_channels = 3 * width
     for name, row in table.items():
         if name in ("4a", "5a"):
-            features.add_module(*(("pool3", pools[2]) if name == "4a" else ("pool4", pools[3])))
-        module = Inception(in_channels, *row)
-        features.add_module(f"inception_{name}", module)
+            steps |= {"pool3": pools[2]} if name == "4a" else {"pool4": pools[3]}
+        module = Inception(in_channels, *row, batch_norm=batch_norm)
+        steps[f"inception_{name}"] = module
         in_channels = module.out_channels
-    return features, in_channels
+    return _named({name: step for name, step in steps.items() if step is not None}), in_channels
 
 
 # fmt: on
-def _classifier(in_features: int, num_classes: int) -> nn.Sequential:
+def _classifier(in_features: int, num_classes: int, dropout: float = 0.4) -> nn.Sequential:
     if type(num_classes) is not int or num_classes < 1:
         raise ValueError(f"num_classes must be at least 1; got {num_classes!r}")
-    pool, fc = nn.AdaptiveAvgPool2d(1), nn.Linear(in_features, num_classes)
-    return nn.Sequential(OrderedDict(pool=pool, flatten=nn.Flatten(), drop=nn.Dropout(0.4), fc=fc))
+    drop = {"drop": nn.Dropout(dropout)} if dropout else {}
+    fc = nn.Linear(in_features, num_classes)
+    return _named({"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), **drop, "fc": fc})
 
 
 def _check_images(images: Tensor, least: int, layer: str, most: float = float("inf")) -> None:

@@ -291,12 +291,14 @@ def _filtering_svg(
     shapes, cell, below = [], 44, TOP + SMALL + 34
     for x, pixels, side, title in (
         (LEFT, grey[None].to(torch.uint8), 3, "picture"),
-        (RIGHT, coloured, 1, "output, red above 0 and blue below"),
+        (RIGHT, coloured, 1, "output (click on it), red above 0 and blue below"),
     ):
         height, width = pixels.shape[1:]
         scale = SMALL / max(height, width)
         frame = (x + unit[1] * scale, TOP + unit[0] * scale, side * scale, side * scale)
         size = f'width="{width * scale:g}" height="{height * scale:g}"'
+        if side == 1:  # a unit of the output is chosen by a click: see panels.js
+            size += f' data-rows="{height}" data-columns="{width}" style="cursor: crosshair"'
         inside = f'<svg x="{x}" y="{TOP}" {size} viewBox="0 0 {width} {height}">'
         shapes += [svg.text(x, 22, f"{title}, {height}×{width}")]
         shapes += [f"{inside}{svg.picture(pixels)}</svg>", svg.rect(*frame, "none", ORANGE, 3)]

@@ -11,6 +11,20 @@ if (!window.cnnPanels) {
     if (panelOf(event)) event.target.toggleAttribute('data-lm-suppress-shortcuts', !theirs);
   }, true);
 
+  // A click on a map writes its row and column into the fields of these names.
+  window.addEventListener('click', event => {
+    const map = event.target.closest?.('.cnn-panel [data-rows]');
+    if (!map) return;
+    const box = map.getBoundingClientRect(), fields = [...panelOf(event).querySelectorAll('.cnn-field')];
+    const write = (name, share, count) => {
+      const input = fields.find(field => field.textContent.trim() === name).querySelector('input');
+      input.value = Math.min(count - 1, Math.max(0, Math.floor(share * count)));
+      input.dispatchEvent(new Event('change', {bubbles: true}));
+    };
+    write('Row', (event.clientY - box.top) / box.height, map.dataset.rows);
+    write('Column', (event.clientX - box.left) / box.width, map.dataset.columns);
+  });
+
   // A panel waits while its picture was made for other values than its fields have, or while a
   // button has no answer. A number that is still being typed is not meant yet.
   let typed = null;

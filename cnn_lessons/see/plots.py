@@ -268,6 +268,18 @@ def training_curves(history: History | dict[str, History], title: str = "") -> F
     return _panels(panels, "epoch (dashed: training pictures)", title)
 
 
+def errors_by_epoch(errors: dict[str, Sequence[float]], mark: float, title: str = "") -> Figure:
+    """Training error (0 to 1) by epoch, before the first one too, a line for each name.
+
+    A dotted line shows the `mark` that all are to reach, as the paper's Figure 1 on AlexNet has it.
+    """
+    looks = zip(errors.items(), colours.styles(errors))
+    lines = [Line(name, range(len(each)), each, style) for (name, each), style in looks]
+    figure = _panels({"training error": lines}, "epoch", title)
+    figure.axes[0].axhline(mark, color="black", linestyle=":")
+    return figure
+
+
 def by_depth(statistics: dict[str, Sequence[LayerStatistics]], title: str = "") -> Figure:
     """Signal (left) and gradient (right) by layer, a line for each network, on log axes.
 

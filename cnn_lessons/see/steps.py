@@ -109,10 +109,10 @@ def given(recorded: Record, number: int) -> tuple[tuple[str, str], ...]:
     makers = str(_weight_shape(row)[0]) if row.weights else ""
     if row.window:
         words = [f"{makers} kernels of" if makers else "a window of"]
-        words[0] += f" {_times(row.window.kernel)}"
+        words[0] += f" {times(row.window.kernel)}"
         for name, sizes in list(row.window._asdict().items())[1:]:
             if name != "dilation" or {*sizes} != {1}:
-                words.append(f"{name} {_times(sizes if len({*sizes}) > 1 else sizes[:1])}")
+                words.append(f"{name} {times(sizes if len({*sizes}) > 1 else sizes[:1])}")
         facts.append(("Layer", ", ".join(words) + ", rounded up" * row.ceil))
     elif makers:
         facts.append(("Layer", f"{makers} units"))
