@@ -10,7 +10,7 @@ import io
 import json
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
@@ -163,7 +163,8 @@ def load_imagenet(
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(timeout)
     try:
-        with redirect_stderr(io.StringIO()):  # it tells where it writes, also where it cannot
+        quiet = io.StringIO()  # it tells where it writes, also where it cannot
+        with redirect_stdout(quiet), redirect_stderr(quiet):
             state = torch.hub.load_state_dict_from_url(
                 weights.url, map_location="cpu", check_hash=True, weights_only=True
             )
