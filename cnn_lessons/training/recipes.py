@@ -95,8 +95,8 @@ def _profiles(cpu: int, gpu: int, **settings: Any) -> dict[str, Recipe]:
 # augmentation and with half of the steps at 24 pixels. But of all pictures, after 25 epochs with
 # Muon at 0.05, it named 87.1 % of the test pictures, no more than SGD's recipe below after 30, and
 # 95 % of its own: Muon pays in short trainings. AlexNetSmall has the recipe of AlexNetCIFAR in half
-# of the epochs, VGG16Narrow that of VGG16 in 8, GoogLeNetBN the rate of ResNetCIFAR20 and the epochs
-# of about as much time; nothing else was tried for them. No gpu recipe was run.
+# of the epochs, VGG16Narrow that of VGG16 in 8, GoogLeNetBN the rate of ResNetCIFAR20 and the
+# epochs of about as much time; nothing else was tried for them. No gpu recipe was run.
 RECIPES = {
     "LeNet5": {
         "test": Recipe(epochs=1, images=256),
