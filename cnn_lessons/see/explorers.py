@@ -254,14 +254,16 @@ def filtering(
         f"{_lines('column', column, 3)}. The nine products add up to "
         f"{_signed(float(products.sum()))}; {total} = {result}, and ReLU makes it {after}."
     )
-    table = [("row", "column", "pixel", "weight", "product")]
-    for a, b in product(range(3), repeat=2):
-        numbers = (seen[a, b], kernel[a, b], products[a, b])
-        table.append((str(row + a), str(column + b), *(_signed(float(n)) for n in numbers)))
     parts = (seen, kernel, products)
+    lines = []
+    for a, b in product(range(3), repeat=2):
+        numbers = {"row": row + a, "column": column + b}
+        for name, part in zip(("pixel", "weight", "product"), parts):
+            numbers[name] = _signed(float(part[a, b]))
+        lines.append(numbers)
     words = (f"sum / {divisor} + bias", f"{total}", f"= {result}", f"after ReLU {after}")
     drawing = _filtering_svg(grey, output, (row, column), parts, words, text)
-    return View(text, drawing, table, {"value": value, "rows": len(output)})
+    return View(text, drawing, Table.of(lines))
 
 
 def _disc() -> Tensor:
