@@ -26,6 +26,18 @@ def small_set(monkeypatch):
     monkeypatch.setattr(data, "load", lambda folder=None: dataset)
 
 
+@pytest.fixture(autouse=True)
+def signals_are_heard():
+    """Also where the tests run in the background, whose processes ignore Ctrl-C and a hang-up."""
+    chosen = {signal.SIGINT: signal.default_int_handler}
+    if hasattr(signal, "SIGHUP"):
+        chosen[signal.SIGHUP] = signal.SIG_DFL
+    before = {number: signal.signal(number, handler) for number, handler in chosen.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def run(*arguments):
     """The exit code."""
     try:

@@ -660,7 +660,7 @@ def test_auxiliary_heads_need_to_be_there_and_224_pixels():
 
 def test_models_stay_small_and_import_their_starts_alone():
     files = list(MODELS.glob("*.py"))
-    assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files) <= 1010
+    assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files) <= 1120
     for file in files:
         if file.name != "__init__.py":
             ours = re.findall(r"^\s*from \.|^.*cnn_lessons.*$", file.read_text("utf-8"), re.M)

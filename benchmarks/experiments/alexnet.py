@@ -106,7 +106,7 @@ def by_heart(
     torch.manual_seed(seed)
     model = narrow(dropout, norm)
     train = dataset.batches("train", recipe.batch_size, augment=augment, seed=seed, images=images)
-    glance = dataset.batches("validation", images=100)
+    glance = dataset.batches("validation", images=min(100, len(dataset.validation)))
     training.fit(model, train, glance, recipe, progress=False)
     known = training.evaluate(model, dataset.batches("train", 500, images=images))
     new = training.evaluate(model, dataset.batches("validation", 500))

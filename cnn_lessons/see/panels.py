@@ -199,12 +199,14 @@ class Explorer(Panel):
     ):
         super().__init__()
         self.compute, self.sliders, rows = compute, {}, []
-        square = W.GridBox([controls[name] for name in beside])
-        square.layout.grid_template_columns = "repeat(3, max-content)"
+        if beside:
+            square = W.GridBox([controls[name] for name in beside])
+            square.layout.grid_template_columns = "repeat(3, max-content)"
         for name, control in controls.items():
             if name in beside:
                 control.layout.width, control.style.description_width = "130px", "70px"
-                rows += [square] * (name == beside[0])
+                if name == beside[0]:
+                    rows.append(square)
                 continue
             rows.append(W.HBox([control]))
             if isinstance(control, W.BoundedIntText):
