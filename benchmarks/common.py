@@ -102,6 +102,13 @@ def write_json(path: Path, record: dict) -> None:
     write_whole(path, (json.dumps(record, indent=2) + "\n").encode())
 
 
+def hold_taps(weight: nn.Parameter, live: torch.Tensor) -> None:
+    """Set the taps of a kernel that are not `live`, of booleans (k, k), to zero for ever."""
+    with torch.no_grad():
+        weight *= live
+    weight.register_hook(lambda gradient: gradient * live)
+
+
 class UsualSet(torchvision.datasets.CIFAR10):
     """torchvision's CIFAR10 with pictures that are in memory already: `__getitem__` is its own."""
 

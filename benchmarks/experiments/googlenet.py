@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.common import hold_taps
 from cnn_lessons import training
 from cnn_lessons.models import GoogLeNetBN, Inception, starts
 
@@ -41,13 +42,11 @@ def held_at_zero() -> GoogLeNetBN:
 
 def hold(kernels: nn.Parameter, reach: int) -> None:
     """Keep the taps at zero that lie more than `reach` from the middle."""
-    middle = kernels.shape[-1] // 2
-    lines = slice(max(0, middle - reach), middle + reach + 1)
-    alive = torch.zeros_like(kernels)
-    alive[:, :, lines, lines] = 1
-    with torch.no_grad():
-        kernels.mul_(alive)
-    kernels.register_hook(lambda gradient: gradient * alive)
+    side = kernels.shape[-1]
+    lines = slice(max(0, side // 2 - reach), side // 2 + reach + 1)
+    live = torch.zeros(side, side, dtype=torch.bool)
+    live[lines, lines] = True
+    hold_taps(kernels, live)
 
 
 def three_by_three() -> GoogLeNetBN:

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from benchmarks.common import hold_taps
 from cnn_lessons import data, training
 from cnn_lessons.models import BasicBlock, starts
 from cnn_lessons.shapes import live_taps, on_meta
@@ -72,18 +73,11 @@ def stems(kind: str, dataset, seed: int, quick: bool) -> dict:
         if kind == "3×3, dead taps":
             for row in on_meta(lambda: imagenet, (3, 32, 32)):
                 if row.live < 1:
-                    hold(net.get_submodule(row.name).weight, live_taps(row))
+                    hold_taps(net.get_submodule(row.name).weight, live_taps(row))
         return net
 
     _, _, measured = trained(build, dataset, seed, quick)
     return measured
-
-
-def hold(weight: nn.Parameter, live: Tensor) -> None:
-    """Set the taps of a kernel that are not `live`, of booleans (k, k), to zero for ever."""
-    with torch.no_grad():
-        weight *= live
-    weight.register_hook(lambda gradient: gradient * live)
 
 
 KINDS = {"plain": None, "residual": "A"}
