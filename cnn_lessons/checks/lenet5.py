@@ -73,10 +73,8 @@ def check_c3_parameters(answer: int) -> str:
 
 def _first_batch() -> tuple:
     """A network, its velocity, a batch of pictures with labels, a rate and a momentum."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(1)
-        net = nn.Sequential(nn.Flatten(), nn.Linear(12, 10))
-        images, labels = torch.randn(6, 3, 2, 2), torch.arange(6)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 10))
+    images, labels = torch.randn(6, 3, 2, 2), torch.arange(6)
     velocity = {name: torch.zeros_like(weight) for name, weight in net.named_parameters()}
     return net, velocity, images, labels, 0.1, 0.9
 

@@ -165,8 +165,9 @@ def stepped(
 ) -> None:
     """Let a learner's training step run twice; Wrong unless it moves the weights as `truth` does.
 
-    `fresh` gives the arguments of the step, the same each time, the network first. `slips` has for
-    each hint a step with that mistake. The learner's step must return the loss that `truth` has.
+    `fresh` draws the arguments of the step, the network first; they are the same each time, from
+    one seed. `slips` has for each hint a step with that mistake. The learner's step must return the
+    loss that `truth` has.
     """
     still, _ = _two_steps(lambda *arguments: None, fresh)
     moved, losses = _two_steps(lambda *given: call(function, *given, failures=failures), fresh)
@@ -186,7 +187,9 @@ def stepped(
 
 def _two_steps(step: Callable, fresh: Callable[[], tuple]) -> tuple[Tensor, list]:
     """All weights after one step and after two, and what the steps returned."""
-    arguments, weights, returned = fresh(), [], []
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(1)
+        arguments, weights, returned = fresh(), [], []
     for _ in range(2):
         returned.append(step(*arguments))
         weights.append(nn.utils.parameters_to_vector(arguments[0].parameters()).detach().clone())
