@@ -1,4 +1,5 @@
-# make lessons        install once, copy the lessons to my-lessons/, open JupyterLab on the first
+# make lessons        install once, copy the lessons to my-lessons/, open JupyterLab on the first;
+#                     TORCH=cpu the first time leaves out what only NVIDIA's GPUs need
 # make test           install once, then run every test, the notebooks included
 # make test-browser   test the stepper in a real JupyterLab; needs Chromium or Chrome
 # make site           the course as a web site, in build/site; `make test-site` tests it
@@ -8,6 +9,8 @@
 PYTHON ?= python3
 RUN = .venv/bin/python
 LAB_ARGS ?=
+TORCH ?=
+CPU = https://download.pytorch.org/whl/cpu
 WORKERS ?= 2
 ADDRESS ?=
 ROOT_ARGS = $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -42,6 +45,7 @@ notebooks: .venv/for-test
 .venv/for-site: EXTRAS = [test,browser,site]
 .venv/for-lessons .venv/for-test .venv/for-browser .venv/for-site: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
+	$(if $(filter cpu,$(TORCH)),$(RUN) -m pip install torch torchvision --index-url $(CPU))
 	$(RUN) -m pip install --editable ".$(EXTRAS)"
 	touch .venv/for-lessons $@
 

@@ -22,7 +22,7 @@ PLACE = REPOSITORY / "build" / "site"
 TRAINED = tuple(sorted(path.stem for path in networks.WEIGHTS.glob("*.json")))
 # What becomes a page, and what pages need. A link from one of these to another leads to its page.
 SOURCES = (
-    "notebooks/*.ipynb", "docs/*.md", "docs/*.webp", "benchmarks/README.md", "CONTRIBUTING.md",
+    "notebooks/*.ipynb", "docs/*.md", "docs/*.gif", "benchmarks/README.md", "CONTRIBUTING.md",
     "CHANGELOG.md", "LICENSE",
 )  # fmt: skip
 CONTENTS = """

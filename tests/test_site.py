@@ -183,7 +183,7 @@ FORMULAS = """() => {
           document.querySelectorAll('[data-mjx-error]').length];
 }"""
 CUT_OFF = """() => [...document.querySelectorAll('.bd-article *')].filter(
-  (one) => !one.closest('mjx-container') && getComputedStyle(one).overflowX != 'visible'
+  (one) => !one.closest('.math') && getComputedStyle(one).overflowX != 'visible'
            && one.scrollWidth > one.clientWidth + 1
 ).map((one) => one.textContent.slice(0, 60))"""
 WIDTH = "document.documentElement.scrollWidth"
