@@ -1,6 +1,7 @@
 # make lessons        install once, copy the lessons to my-lessons/, open JupyterLab on the first
 # make test           install once, then run every test, the notebooks included
 # make test-browser   test the stepper in a real JupyterLab; needs Chromium or Chrome
+# make handout        the lessons for a class, without answers and outputs, in handout/
 # make links          write your own address into badges, set-up cells, README and CITATION
 # make notebooks      run every lesson on real CIFAR-10 and store its outputs
 
@@ -24,6 +25,9 @@ test: .venv/for-test
 test-browser: .venv/for-browser
 	$(RUN) -m pytest tests/test_browser.py
 
+handout: .venv/for-lessons
+	$(RUN) -m cnn_lessons lessons --folder handout --without-answers
+
 links: .venv/for-test
 	$(RUN) -m tests.links $(ADDRESS)
 
@@ -37,4 +41,4 @@ notebooks: .venv/for-test
 	$(RUN) -m pip install --editable ".$(EXTRAS)"
 	touch .venv/for-lessons $@
 
-.PHONY: lessons test test-browser links notebooks
+.PHONY: lessons handout test test-browser links notebooks
