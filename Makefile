@@ -3,7 +3,7 @@
 # make test-browser   test the stepper in a real JupyterLab; needs Chromium or Chrome
 # make handout        the lessons for a class, without answers and outputs, in handout/
 # make links          write your own address into badges, set-up cells, README and CITATION
-# make notebooks      run every lesson on real CIFAR-10 and store its outputs
+# make notebooks      run every lesson on real CIFAR-10, store its outputs and the key for teachers
 
 PYTHON ?= python3
 RUN = .venv/bin/python
@@ -33,6 +33,7 @@ links: .venv/for-test
 
 notebooks: .venv/for-test
 	CNN_LESSONS_PROFILE=cpu $(RUN) -m tests.store_notebooks
+	$(RUN) -m tests.teaching
 
 .venv/for-test: EXTRAS = [test]
 .venv/for-browser: EXTRAS = [test,browser]
