@@ -1,4 +1,4 @@
-"""One address, of whoever publishes the course, in all places or in none."""
+"""One address, of whoever publishes the course, in all places or in none; and where links lead."""
 
 import re
 from copy import deepcopy
@@ -6,6 +6,7 @@ from copy import deepcopy
 import nbformat
 import pytest
 
+from cnn_lessons.lessons import hand_out
 from tests import links
 from tests.store_notebooks import NOTEBOOKS, REPOSITORY, lessons
 
@@ -90,3 +91,77 @@ def test_where_the_course_is_missing_the_cell_says_so(monkeypatch):
     without_pip = links.INSTALLS.replace("%pip", "pass  #").format(source=f"{ADDRESS}@main")
     with pytest.raises(ModuleNotFoundError, match=f'python -m pip install "git.{ADDRESS}@main"'):
         exec(without_pip, {})
+
+
+# --- links from lesson to lesson, to the glossary and to papers ---------------------------------
+
+LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
+LINK = re.compile(r"(?<!!)\[([^][]*)\]\(([^()\s]+)\)")
+NAMED = re.compile(r"\b[Ll]essons?\s((?:\[?0\d\]?(?:\(\S+\))?(?:, | and | to )?)+)")
+
+
+def prose(path):
+    """The words of a lesson, without code and folded answers."""
+    cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown"]
+    text = "\n\n".join(cell.source for cell in cells)
+    return re.sub(r"<details>.*?</details>|```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
+
+
+def wrong_links(text, folder):
+    """What is wrong with the links of a page that stands in this folder."""
+    wrong = []
+    for words, target in LINK.findall(text):
+        paper = re.fullmatch(r"https://(?:arxiv\.org/abs|doi\.org)/(.+)", target)
+        if paper and words.partition(":")[2] != paper[1]:
+            wrong.append(f"{words} leads to {target}")
+        elif "#" in target:
+            wrong.append(f"an anchor: {target}")
+        elif not target.startswith("https://") and not (folder / target).is_file():
+            wrong.append(f"no such file: {target}")
+    bare = re.sub(r"\[[^][]*\]\([^()\s]+\)", "", text)
+    return wrong + re.findall(r"<a\b[^>]*|\bhttps?://\S+|\b(?:arXiv|doi):\S+", bare)
+
+
+@pytest.mark.parametrize("path", lessons(), ids=lambda path: path.stem)
+def test_each_link_of_a_lesson_leads_somewhere(path):
+    assert wrong_links(prose(path), path.parent) == []
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_each_link_of_a_working_copy_leads_somewhere(tmp_path, answers):
+    hand_out(tmp_path, NOTEBOOKS, answers)
+    for path in tmp_path.glob("*.ipynb"):
+        assert wrong_links(prose(path), tmp_path) == []
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_leads_to_its_neighbours_to_those_it_names_and_to_the_glossary(path):
+    place, targets = LESSONS.index(path), {target for _, target in LINK.findall(prose(path))}
+    neighbours = {p.name for p in LESSONS[max(place - 1, 0) : place + 2]}
+    named = set(
+        re.findall(
+            r"0\d", " ".join(re.sub(r"\(\S+\)", "", found) for found in NAMED.findall(prose(path)))
+        )
+    )
+    others = {p.name for p in LESSONS if p.name[:2] in named}
+    assert targets >= (neighbours | others | {"../docs/glossary.md"}) - {path.name}
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("[lesson 00](00_start_here.ipynb), [glossary](../docs/glossary.md)", 0),
+        ("[arXiv:1409.1556](https://arxiv.org/abs/1409.1556)", 0),
+        ("[AISTATS 2010](https://proceedings.mlr.press/v9/glorot10a.html)", 0),
+        ("![a picture](none.png)", 0),
+        ("[arXiv:1409.1556](https://arxiv.org/abs/1409.1557)", 1),
+        ("[doi:10.1/5](https://doi.org/10.1/6)", 1),
+        ("arXiv:1409.1556, doi:10.1/5 and https://example.org", 3),
+        ("[lesson 09](09_next.ipynb)", 1),
+        ("[below](#words) <a id='words'></a>", 2),
+        ("[lesson 00](00_start_here.ipynb#story)", 1),
+        ("[folder](../docs)", 1),
+    ],
+)
+def test_a_wrong_link_is_found(text, wrong):
+    assert len(wrong_links(text, NOTEBOOKS)) == wrong
