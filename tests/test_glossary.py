@@ -57,6 +57,36 @@ def test_the_terms_stand_in_order_and_once():
     assert len(chinese) == len(set(chinese))
 
 
+def wrong_headings(text):
+    """Headings of sections without their Chinese name, or with another than the glossary's."""
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    return [heading for heading in headings if tuple(heading.split(" · ")) not in SECTIONS]
+
+
+@pytest.mark.parametrize("lesson", PROSE)
+def test_each_section_has_the_chinese_name_of_the_glossary(lesson):
+    assert "\n## Story · 故事\n" in PROSE[lesson]
+    assert wrong_headings(PROSE[lesson]) == []
+
+
+def test_each_section_of_the_glossary_stands_in_a_lesson():
+    for names in SECTIONS:
+        assert f"## {' · '.join(names)}\n" in "\n".join(PROSE.values()), names
+
+
+def test_a_wrong_heading_is_found():
+    text = "## Story · 故事\n## Story\n## Story · 历史\n### Any\n"
+    assert wrong_headings(text) == ["Story", "Story · 历史"]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_a_lesson_opens_with_a_chinese_abstract(path):
+    first = nbformat.read(path, as_version=4).cells[0].source
+    [abstract] = re.findall(r"^> \*\*中文提要\*\* (.+)$", first, re.MULTILINE)
+    assert 150 <= len(re.findall(f"[{CHINESE}]", abstract)) <= 300
+    assert abstract.endswith("。")
+
+
 def strangers(text):
     """Chinese terms in brackets that the glossary has not, or has for another English word."""
     wrong = []
