@@ -2,6 +2,7 @@
 
 import re
 from copy import deepcopy
+from textwrap import indent
 
 import nbformat
 import pytest
@@ -12,6 +13,7 @@ from tests.store_notebooks import NOTEBOOKS, REPOSITORY, lessons
 
 ADDRESS = "https://github.com/someone/their-fork"
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+CHINESE = (REPOSITORY / "README.zh.md").read_text(encoding="utf-8")
 CITATION = (REPOSITORY / "CITATION.cff").read_text(encoding="utf-8")
 
 
@@ -69,15 +71,15 @@ def test_the_stored_lesson_names_the_address_of_the_readme_or_none(path):
     lesson = nbformat.read(path, as_version=4)
     source = re.search(r"git\+(https://\S+)@([0-9a-f]{40})", lesson.cells[1].source)
     address, commit = source.groups() if source else ("", "")
-    assert links.stamped(README, address) == README
-    assert links.stamped(CITATION, address) == CITATION
+    for text in (README, CHINESE, CITATION):
+        assert links.stamped(text, address) == text
     again = deepcopy(lesson)
     links.stamp(again, path.relative_to(NOTEBOOKS).as_posix(), address, commit)
     assert again == lesson, "run `make links`"
 
 
 def test_readme_and_citation_are_stamped_and_unstamped_without_a_trace():
-    for text in (README, CITATION):
+    for text in (README, CHINESE, CITATION):
         bare = links.stamped(text)
         one = links.stamped(bare, ADDRESS)
         assert one.count(ADDRESS) == 1 and links.stamped(one, ADDRESS) == one
@@ -145,6 +147,32 @@ def test_a_lesson_leads_to_its_neighbours_to_those_it_names_and_to_the_glossary(
     )
     others = {p.name for p in LESSONS if p.name[:2] in named}
     assert targets >= (neighbours | others | {"../docs/glossary.md"}) - {path.name}
+
+
+def commands(text):
+    """The lines of the code blocks, without what is said beside them."""
+    text = re.sub(r"^```\w*\n(.*?)^```", lambda m: indent(m[1], "    "), text, flags=re.M | re.S)
+    lines = re.findall(r"^    (\S.*)$", text, re.MULTILINE)
+    return [re.split(r" {2,}|#", line)[0].strip() for line in lines]
+
+
+def first_part(text):
+    """From the head to the list of lessons, with it: what one needs to begin."""
+    return text[: text.rindex("notebooks/06_compare.ipynb")]
+
+
+def test_the_chinese_readme_has_the_commands_and_the_lessons_of_the_english_one():
+    assert commands(first_part(CHINESE)) == commands(first_part(README)) != []
+    assert set(commands(CHINESE)) <= set(commands(README))
+    rows = [re.findall(r"^\| (\[\S+\)) \|.*\| (\d+) \|$", t, re.M) for t in (CHINESE, README)]
+    assert rows[0] == rows[1]
+    assert [link for link, _ in rows[0]] == [f"[{p.stem}](notebooks/{p.name})" for p in LESSONS]
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh.md", "CONTRIBUTING.md"])
+def test_each_link_of_a_page_leads_somewhere(name):
+    text = re.sub(r"`[^`\n]*`|^    .*$", "", (REPOSITORY / name).read_text("utf-8"), flags=re.M)
+    assert wrong_links(text, REPOSITORY) == []
 
 
 @pytest.mark.parametrize(
