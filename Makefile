@@ -2,6 +2,7 @@
 # make test           install once, then run every test, the notebooks included
 # make test-browser   test the stepper in a real JupyterLab; needs Chromium or Chrome
 # make handout        the lessons for a class, without answers and outputs, in handout/
+# make slides         the lessons as slides, with outputs, in slides/
 # make links          write your own address into badges, set-up cells, README and CITATION
 # make notebooks      run every lesson on real CIFAR-10, store its outputs and the key for teachers
 
@@ -28,6 +29,9 @@ test-browser: .venv/for-browser
 handout: .venv/for-lessons
 	$(RUN) -m cnn_lessons lessons --folder handout --without-answers
 
+slides: .venv/for-slides
+	$(RUN) -m tests.slides
+
 links: .venv/for-test
 	$(RUN) -m tests.links $(ADDRESS)
 
@@ -37,9 +41,10 @@ notebooks: .venv/for-test
 
 .venv/for-test: EXTRAS = [test]
 .venv/for-browser: EXTRAS = [test,browser]
-.venv/for-lessons .venv/for-test .venv/for-browser: requirements.txt pyproject.toml
+.venv/for-slides: EXTRAS = [slides]
+.venv/for-lessons .venv/for-test .venv/for-browser .venv/for-slides: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(RUN) -m pip install --editable ".$(EXTRAS)"
 	touch .venv/for-lessons $@
 
-.PHONY: lessons handout test test-browser links notebooks
+.PHONY: lessons handout slides test test-browser links notebooks

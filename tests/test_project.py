@@ -14,6 +14,7 @@ OURS = {"cnn_lessons", "benchmarks", "tests"}
 COMES_ALONG = {
     "IPython": "ipywidgets",
     "PIL": "matplotlib",
+    "nbconvert": "jupyterlab",
     "nbformat": "nbclient",
 }
 
