@@ -6,6 +6,7 @@ history = fit(model, dataset.batches("train", augment=True), dataset.batches("va
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from cnn_lessons.training.captured import CapturedStep, has_graphs
 from cnn_lessons.training.checkpoint import Checkpoint
 from cnn_lessons.training.history import Epoch, History, Result
 from cnn_lessons.training.measure import evaluate
@@ -40,6 +42,7 @@ def fit(
     optimizer: Callable[[nn.Module, Recipe], torch.optim.Optimizer] | None = None,
     checkpoint: str | Path | None = None,
     watch: Callable[[History], object] | None = None,
+    graph: bool = True,
 ) -> History:
     """Train `model` in place by `recipe`, and return what happened.
 
@@ -56,6 +59,9 @@ def fit(
     training on the CPU goes on to the very numbers of one that never stopped, if its loss and its
     layers remember nothing but weights and buffers and draw random numbers from PyTorch alone.
 
+    On CUDA, after a few steps, one is captured as a graph and replayed, see `captured`: Python code
+    of model, loss and optimizer then no longer runs. With graph=False it runs at every step.
+
     Ctrl-C, or Jupyter's Interrupt, stops the training and keeps the weights and the finished
     epochs. So does a loss that is no longer a finite number.
     """
@@ -67,10 +73,13 @@ def fit(
             history = file.load() or history
             history.precision = history.precision or _precision(model, validation, recipe, loss)
             file.save(history)
+            sums = _sums(model)
+            one = partial(_step, model, descent, recipe, loss, history.precision, sums)
+            step = CapturedStep(one, model, descent, sums, graph)
             with _bar(train, recipe, history, progress) as bar:
                 for number in range(len(history.epochs) + 1, recipe.epochs + 1):
                     start = time.perf_counter()
-                    seen = _train_epoch(model, train, descent, recipe, loss, history, bar)
+                    seen = _train_epoch(model, train, step, recipe, history, bar)
                     seconds = time.perf_counter() - start
                     if not isfinite(seen.loss):
                         history.stopped = _not_finite(number, seen.loss, recipe)
@@ -93,37 +102,55 @@ def fit(
             history.stopped = f"Stopped by you after {done}; weights are kept."
         finally:
             model.eval()  # again, should Ctrl-C have come while the line above was at it
+            if has_graphs(next(model.parameters()).device):
+                descent.zero_grad()  # the gradients lie in the memory of the graph: let go of it
     if history.stopped:
         print(history.stopped)
     return history
 
 
 def _train_epoch(
-    model: nn.Module, train: Batches, optimizer: torch.optim.Optimizer,
-    recipe: Recipe, loss: Loss, history: History, bar: tqdm,
+    model: nn.Module, train: Batches, step: CapturedStep,
+    recipe: Recipe, history: History, bar: tqdm,
 ) -> Result:  # fmt: skip
     """One pass. Loss and correct pictures are summed on the device and read once, at the end:
     asking for a number after each batch would make a GPU wait each time."""
     model.train()
-    steps = recipe.epochs * len(train)
-    loss_sum: float | Tensor = 0.0
-    correct: int | Tensor = 0
-    images_seen = 0
+    steps, images_seen = recipe.epochs * len(train), 0
+    for total in step.sums:
+        total.zero_()
     for images, labels in train:
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(history.batches / steps)
-        batch_loss, logits = forward(history.precision, loss, model, images, labels)
-        optimizer.zero_grad()
-        batch_loss.backward()
-        if recipe.clip is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-        optimizer.step()
+        step(images, labels, recipe.rate(history.batches / steps))
         history.batches += 1
-        loss_sum += batch_loss.detach() * len(labels)
-        correct += (logits.detach().argmax(dim=1) == labels).sum()
         images_seen += len(labels)
         bar.update(len(labels))
+    loss_sum, correct = step.sums
     return Result(float(loss_sum) / images_seen, int(correct) / images_seen, images_seen)
+
+
+def _step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, loss: Loss, precision: str,
+    sums: tuple[Tensor, Tensor], images: Tensor, labels: Tensor, rate: float | Tensor,
+) -> None:  # fmt: skip
+    """One step down the slope of the loss on one batch; the sums of the epoch are added to."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    batch_loss, logits = forward(precision, loss, model, images, labels)
+    optimizer.zero_grad()
+    batch_loss.backward()
+    if recipe.clip is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+    optimizer.step()
+    loss_sum, correct = sums
+    loss_sum += batch_loss.detach() * len(labels)
+    correct += (logits.detach().argmax(dim=1) == labels).sum()
+
+
+def _sums(model: nn.Module) -> tuple[Tensor, Tensor]:
+    """The loss and the correct pictures of an epoch, on the device of the model: 0 as yet."""
+    weight = next(model.parameters())
+    kind = torch.promote_types(weight.dtype, torch.float32)
+    return weight.new_zeros((), dtype=kind), weight.new_zeros((), dtype=torch.int64)
 
 
 def sgd(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
