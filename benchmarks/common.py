@@ -1,6 +1,7 @@
 """What the benchmarks share: options, the machine in words, medians in turn, the usual loop."""
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -106,7 +107,8 @@ def hold_taps(weight: nn.Parameter, live: torch.Tensor) -> None:
     """Set the taps of a kernel that are not `live`, of booleans (k, k), to zero for ever."""
     with torch.no_grad():
         weight *= live
-    weight.register_hook(lambda gradient: gradient * live)
+    on = functools.cache(live.to)  # a network may go to another device after this
+    weight.register_hook(lambda gradient: gradient * on(gradient.device))
 
 
 class UsualSet(torchvision.datasets.CIFAR10):

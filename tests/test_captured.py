@@ -40,8 +40,8 @@ class StandIn:
     def __init__(self, monkeypatch, fails=None):
         self.captures = self.replays = self.asides = 0
         self.fails = fails
-        monkeypatch.setattr(captured, "has_graphs", lambda device: True)
-        monkeypatch.setattr(loop, "has_graphs", lambda device: True)
+        for module in (captured, loop):
+            monkeypatch.setattr(module, "has_graphs", lambda device: True)
         monkeypatch.setattr(captured, "aside", self.aside)
         monkeypatch.setattr(captured, "capture", self.capture)
         captured.say.cache_clear()
@@ -128,7 +128,7 @@ def test_a_capture_that_fails_changes_no_number_and_is_told_once(monkeypatch, ca
     out = capsys.readouterr().out
     assert there.captures == 2 and there.replays == 0, "it is not tried again and again"
     assert out == (
-        "Each step is launched from Python, as no CUDA graph can be made of it: "
+        "Python launches each step, as no CUDA graph can be made of it: "
         "operation not permitted when stream is capturing.\n"
     )
 

@@ -8,7 +8,16 @@ from torch import nn
 
 from cnn_lessons import training
 from cnn_lessons.models import LeNet5
-from cnn_lessons.training import Recipe, evaluate, faster_precision, fit, precision, predict, state
+from cnn_lessons.training import (
+    Recipe,
+    captured,
+    evaluate,
+    faster_precision,
+    fit,
+    precision,
+    predict,
+    state,
+)
 from cnn_lessons.training.recipes import triangle
 
 
@@ -222,6 +231,76 @@ def test_the_probe_leaves_weights_statistics_and_random_numbers_alone():
     assert torch.equal(torch.rand(4), expected)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def fake_device(monkeypatch, eager, captured):
+    """A device with tf32 whose steps take so many seconds, by their precision."""
+    now = [0.0]
+
+    def forward(kind, loss, model, images, labels):
+        now[0] += seconds[kind]
+        return loss(model, images, labels)
+
+    def capture(run, device):
+        kind = run.args[0]
+        return lambda: now.__setitem__(0, now[0] + captured[kind])
+
+    seconds = eager
+    monkeypatch.setattr(precision.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(precision, "has_tf32", lambda device: True)
+    monkeypatch.setattr(precision, "forward", forward)
+    monkeypatch.setattr(precision, "captured", capture)
+
+
+@pytest.mark.parametrize(
+    ("captured", "expected"),
+    [
+        ((0.3, 0.29, 0.28), "float32"),
+        ((0.3, 0.2, 0.19), "tf32"),
+        ((0.3, 0.2, 0.15), "bfloat16"),
+        ((0.3, 0.29, 0.2), "bfloat16"),
+    ],
+)
+def test_the_probe_measures_the_steps_that_the_training_will_take(monkeypatch, captured, expected):
+    kinds, batch = ("float32", "tf32", "bfloat16"), Pictures().batches[0]
+    fake_device(monkeypatch, dict(zip(kinds, (0.4, 0.35, 0.5))), dict(zip(kinds, captured)))
+    assert faster_precision(small(), *batch) == expected
+    assert faster_precision(small(), *batch, graph=False) == "tf32"
+
+
+def test_tf32_is_for_nvidias_cards_from_ampere_on(monkeypatch):
+    def has(capability, hip=None, kind="cuda"):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+        monkeypatch.setattr(torch.version, "hip", hip)
+        return precision.has_tf32(torch.device(kind))
+
+    assert has((8, 0)) and has((9, 0)) and not has((7, 5))
+    assert not has((9, 4), hip="6.4") and not has((8, 0), kind="cpu")
+
+
+def test_without_tf32_a_recipe_that_wants_it_trains_in_float32_and_says_so(capsys):
+    captured.say.cache_clear()
+    recipe = Recipe(epochs=1, precision="tf32")
+    for _ in range(2):
+        history = fit(small(), Pictures(), Pictures(), recipe, progress=False)
+        assert history.precision == "float32"
+    assert capsys.readouterr().out == "This device has no tf32; it trains in float32.\n"
+
+
+def test_products_are_in_tf32_where_that_is_the_precision_and_put_back_afterwards():
+    class Images:  # on CUDA as far as `forward` looks
+        device = torch.device("cuda")
+
+    def now(*_):
+        return [product.fp32_precision for product in state.PRODUCTS]
+
+    before = now()
+    with state.kept(), state.kept():
+        for kind, expected in {"tf32": "tf32", "float32": "ieee", "bfloat16": "ieee"}.items():
+            found = precision.forward(kind, now, None, Images, None)
+            assert found == now() == [expected] * 2, "in backward as well"
+    assert now() == before and before != ["ieee"] * 2
+    assert torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
 
 
 def test_the_generators_of_a_gpu_are_kept_too(monkeypatch):

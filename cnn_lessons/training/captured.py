@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 WARM_UP = 3  # steps taken before one is captured: PyTorch sets things up in the first ones
+NOT_CAPTURED = "Python launches each step, as no CUDA graph can be made of it: {}."
 # Images, labels and the learning rate; a step trains on them.
 Step = Callable[[Tensor, Tensor, float | Tensor], None]
 
@@ -36,11 +37,11 @@ class CapturedStep:
 
     def __init__(
         self, step: Step, model: nn.Module, optimizer: torch.optim.Optimizer,
-        sums: tuple[Tensor, ...], wanted: bool = True,
+        sums: tuple[Tensor, ...], possible: bool,
     ):  # fmt: skip
         self.step, self.model, self.optimizer, self.sums = step, model, optimizer, sums
         self.device = next(model.parameters()).device
-        self.possible = wanted and may_be_captured(model, optimizer)
+        self.possible = possible
         self.warm_up = WARM_UP
         self.batch: tuple[Tensor, ...] = ()  # what the graph reads, with the rate
         self.rate = torch.zeros((), device=self.device)
@@ -82,7 +83,7 @@ class CapturedStep:
             if not isinstance(error, Exception):
                 raise
             self.possible = False
-            say(str(error).partition("\n")[0] or repr(error))
+            say(NOT_CAPTURED.format(str(error).partition("\n")[0] or repr(error)))
             return None
 
     def _kept(self) -> Callable[[], None]:
@@ -109,19 +110,21 @@ def may_be_captured(model: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
     """Whether it is worth trying; says why not, unless the device has no graphs at all."""
     if not has_graphs(next(model.parameters()).device):
         return False
+    why = ""
     kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     if any(getattr(layer, kind) for layer in model.modules() for kind in kinds):
-        return say("a layer has a hook, which is Python code")
-    if not all(group.get("fused") or group.get("capturable") for group in optimizer.param_groups):
-        return say(f"{type(optimizer).__name__} was not made with fused=True or capturable=True")
-    return True
+        why = "a layer has a hook, which is Python code"
+    elif not all(group.get("fused") or group.get("capturable") for group in optimizer.param_groups):
+        why = f"{type(optimizer).__name__} was not made with fused=True or capturable=True"
+    if why:
+        say(NOT_CAPTURED.format(why))
+    return not why
 
 
-@cache  # so once in a process
-def say(reason: str) -> bool:
-    """Write why nothing is captured. False, so that the caller can return it."""
-    tqdm.write(f"Each step is launched from Python, as no CUDA graph can be made of it: {reason}.")
-    return False
+@cache
+def say(sentence: str) -> None:
+    """Write it, once in a process."""
+    tqdm.write(sentence)
 
 
 # ---- What the device does -----------------------------------------------------------------------

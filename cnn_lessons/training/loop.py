@@ -15,11 +15,17 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from cnn_lessons.training.captured import CapturedStep, has_graphs
+from cnn_lessons.training.captured import CapturedStep, has_graphs, may_be_captured, say
 from cnn_lessons.training.checkpoint import Checkpoint
 from cnn_lessons.training.history import Epoch, History, Result
 from cnn_lessons.training.measure import evaluate
-from cnn_lessons.training.precision import Loss, cross_entropy, faster_precision, forward
+from cnn_lessons.training.precision import (
+    Loss,
+    cross_entropy,
+    faster_precision,
+    forward,
+    has_tf32,
+)
 from cnn_lessons.training.recipes import Recipe
 from cnn_lessons.training.state import kept
 
@@ -71,7 +77,9 @@ def fit(
         file = Checkpoint(checkpoint, model, descent, train, validation, recipe, loss)
         try:
             history = file.load() or history
-            history.precision = history.precision or _precision(model, validation, recipe, loss)
+            graph = graph and may_be_captured(model, descent)
+            asked = history.precision or recipe.precision
+            history.precision = _precision(asked, model, validation, recipe, loss, graph)
             file.save(history)
             sums = _sums(model)
             one = partial(_step, model, descent, recipe, loss, history.precision, sums)
@@ -174,13 +182,18 @@ def device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def _precision(model: nn.Module, validation: Batches, recipe: Recipe, loss: Loss) -> str:
-    """What the recipe asks for; "auto" is decided on the first validation pictures."""
-    if recipe.precision != "auto":
-        return recipe.precision
+def _precision(
+    asked: str, model: nn.Module, validation: Batches, recipe: Recipe, loss: Loss, graph: bool
+) -> str:
+    """What is asked for and can be had; "auto" is decided on the first validation pictures."""
+    if asked == "tf32" and not has_tf32(next(model.parameters()).device):
+        say("This device has no tf32; it trains in float32.")
+        return "float32"
+    if asked != "auto":
+        return asked
     images, labels = next(iter(validation))
     size = recipe.batch_size
-    return faster_precision(model, images[:size], labels[:size], loss)
+    return faster_precision(model, images[:size], labels[:size], loss, graph=graph)
 
 
 def _bar(train: Batches, recipe: Recipe, history: History, progress: bool) -> tqdm:
