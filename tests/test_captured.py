@@ -9,6 +9,7 @@ import gc
 import inspect
 import weakref
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ import torchvision
 from cnn_lessons import data, networks, training
 from cnn_lessons.training import Recipe, captured, fit, loop
 from tests.test_checkpoint import Interrupted
-from tests.test_interrupts import network, numbers
+from tests.test_interrupts import interrupted, moments, network, numbers
+from tests.test_interrupts import state as switches
 
 SET = data.generate(train=100, test=20)
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
@@ -111,15 +113,37 @@ def test_a_replayed_step_has_the_rate_of_its_own_moment(monkeypatch):
     assert rates == [RECIPE.rate(k / 15) for k in range(15)]
 
 
-@pytest.mark.parametrize("optimizer", [None, training.loop.sgd, "adam"])
-def test_a_capture_that_fails_changes_no_number_and_is_told_once(monkeypatch, capsys, optimizer):
+def adam(model, recipe, **options):
+    return torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, **options)
+
+
+class Renewing(torch.optim.Optimizer):
+    """Momentum whose sums are new tensors at each step."""
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for weight in group["params"]:
+                state = self.state[weight]
+                state["sum"] = 0.9 * state.get("sum", 0.0) + weight.grad
+                weight -= group["lr"] * state["sum"]
+
+
+OPTIMIZERS = {
+    "SGD": None,
+    "Adam": partial(adam, fused=True),
+    "Renewing": lambda model, recipe: Renewing(
+        model.parameters(), {"lr": recipe.learning_rate, "capturable": True}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_capture_that_fails_changes_no_number_and_is_told_once(monkeypatch, capsys, name):
     def fails():
         raise RuntimeError("operation not permitted when stream is capturing\nand much more")
 
-    def adam(model, recipe):
-        return torch.optim.Adam(model.parameters(), recipe.learning_rate, fused=True)
-
-    optimizer = adam if optimizer == "adam" else optimizer
+    optimizer = OPTIMIZERS[name]
     expected, _, random = train(optimizer=optimizer)
     there = StandIn(monkeypatch, fails)
     for _ in range(2):
@@ -153,6 +177,23 @@ def test_an_interrupt_in_a_capture_stops_and_changes_nothing(monkeypatch, wrappe
     assert found == stopped_before and same_random == random
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_captured_training_that_is_interrupted_anywhere_goes_on(monkeypatch, tmp_path):
+    """Every fourth of the moments of test_interrupts; a step that was replayed counts or does not,
+    but is in the weights no more than once."""
+    StandIn(monkeypatch)
+    recipe, path = replace(RECIPE, epochs=2), tmp_path / "run"
+    expected, *_ = train(recipe)
+    for at in moments(lambda: train(recipe, checkpoint=tmp_path / "counted"))[::4]:
+        before = switches()
+        with contextlib.suppress(KeyboardInterrupt), interrupted(at):
+            train(recipe, checkpoint=path)
+        assert switches() == before, at
+        found, *_ = train(recipe, checkpoint=path)
+        assert found == expected, at
+        path.unlink()
+
+
 def test_another_error_in_a_capture_is_not_hidden(monkeypatch):
     def ends():
         raise SystemExit(3)
@@ -160,10 +201,6 @@ def test_another_error_in_a_capture_is_not_hidden(monkeypatch):
     StandIn(monkeypatch, ends)
     with pytest.raises(SystemExit):
         train()
-
-
-def adam(model, recipe, **options):
-    return torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, **options)
 
 
 def test_what_cannot_be_captured_is_told_beforehand(monkeypatch, capsys):

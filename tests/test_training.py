@@ -14,6 +14,7 @@ from cnn_lessons.training import (
     evaluate,
     faster_precision,
     fit,
+    loop,
     precision,
     predict,
     state,
@@ -146,21 +147,48 @@ def test_fit_takes_another_optimizer():
 
 
 def test_without_a_fused_optimizer_the_plain_one_learns_the_same(monkeypatch):
-    made, original = [], torch.optim.SGD.__init__
+    """PyTorch says so only at the first step, not when the optimizer is made."""
 
-    def without(self, *args, fused=None, **options):
-        if fused:
-            raise RuntimeError("fused=True requires other devices")
-        made.append(self)
-        original(self, *args, **options)
+    def has_none(*_, **__):
+        raise NotImplementedError("fused_sgd is not there for this device")
 
     fused = small()
     fit(fused, Pictures(), Pictures(), Recipe(epochs=2), progress=False)
-    monkeypatch.setattr(torch.optim.SGD, "__init__", without)
+    assert training.sgd(fused, Recipe(epochs=1)).param_groups[0]["fused"]
+    monkeypatch.setattr(torch, "_fused_sgd_", has_none)
     plain = small()
+    assert training.sgd(plain, Recipe(epochs=1)).param_groups[0]["fused"] is None
     fit(plain, Pictures(), Pictures(), Recipe(epochs=2), progress=False)
-    assert made and made[0].param_groups[0]["fused"] is None
     torch.testing.assert_close(plain[1].weight, fused[1].weight)
+
+
+def test_on_a_device_without_graphs_bfloat16_and_fused_steps_it_trains_as_on_the_cpu(
+    monkeypatch, capsys
+):
+    """As on a device such as MPS: the way that works is found, and no number is another."""
+
+    def missing(*_, **__):
+        raise NotImplementedError("not there for this device")
+
+    def no_bfloat16(kind, loss, model, images, labels):
+        return missing() if kind == "bfloat16" else loss(model, images, labels)
+
+    def run(kind):
+        model = small()
+        recipe = Recipe(epochs=2, precision=kind)
+        return fit(model, Pictures(), Pictures(), recipe, progress=False), model[1].weight
+
+    expected, weights = run("float32")
+    monkeypatch.setattr(torch, "_fused_sgd_", missing)
+    monkeypatch.setattr(captured, "capture", missing)
+    monkeypatch.setattr(torch.cuda, "Stream", missing)
+    for module in (precision, loop):
+        monkeypatch.setattr(module, "forward", no_bfloat16)
+    for kind in ("auto", "tf32"):
+        history, same = run(kind)
+        assert history.precision == "float32" and not history.stopped
+        torch.testing.assert_close(same, weights)
+        assert history.column("train_loss") == pytest.approx(expected.column("train_loss"))
 
 
 def test_bfloat16_is_used_when_asked_for_and_validation_stays_in_float32():

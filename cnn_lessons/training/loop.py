@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.optim.sgd import sgd as fused_step
 from tqdm.auto import tqdm
 
 from cnn_lessons.training.captured import CapturedStep, has_graphs, may_be_captured, say
@@ -169,10 +170,20 @@ def sgd(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         "weight_decay": recipe.weight_decay,
         "nesterov": recipe.momentum > 0,
     }
+    parameters = list(model.parameters())
+    fused = bool(parameters) and _has_fused(parameters[0])
+    return torch.optim.SGD(parameters, fused=fused or None, **options)
+
+
+def _has_fused(weight: Tensor) -> bool:
+    """Whether this device and this kind of number have the fused pass: only a step shows it."""
+    one = torch.zeros_like(weight, requires_grad=False).flatten()[:1]
+    how: Any = {"weight_decay": 0.0, "momentum": 0.0, "lr": 0.0, "dampening": 0.0}
     try:
-        return torch.optim.SGD(model.parameters(), fused=True, **options)
-    except RuntimeError:  # this device or this kind of number has none
-        return torch.optim.SGD(model.parameters(), **options)
+        fused_step([one], [one], [None], fused=True, nesterov=False, maximize=False, **how)
+    except RuntimeError:
+        return False
+    return True
 
 
 def device() -> torch.device:
