@@ -12,6 +12,7 @@ no Python runs in it: what a layer, loss or optimizer counts, draws or decides i
 was at the capture. PyTorch's own dropout and batch norm are made for it.
 """
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 WARM_UP = 3  # steps taken before one is captured: PyTorch sets things up in the first ones
-NOT_CAPTURED = "Python launches each step, as no CUDA graph can be made of it: {}."
+NOT_CAPTURED = "Python launches each step, which is slower: no CUDA graph can be made of it, {}."
 # Images, labels and the learning rate; a step trains on them.
 Step = Callable[[Tensor, Tensor, float | Tensor], None]
 
@@ -74,14 +75,15 @@ class CapturedStep:
         """None where it cannot be done: then weights, sums and random numbers are as before."""
         self.optimizer.zero_grad()  # backward makes new ones, at the places that the graph knows
         put_back, (images, labels) = self._kept(), self.batch
+        before = sys.exc_info()[1]
         try:
             return capture(partial(self.step, images, labels, self.rate), self.device)
         except BaseException as error:
             put_back()
-            if isinstance(error.__context__, KeyboardInterrupt):  # capturing made this error of it
-                raise KeyboardInterrupt from error
+            while error.__context__ not in (None, before):  # the end of a capture adds its own
+                error = error.__context__
             if not isinstance(error, Exception):
-                raise
+                raise error from None
             self.possible = False
             say(NOT_CAPTURED.format(str(error).partition("\n")[0] or repr(error)))
             return None
