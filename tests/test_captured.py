@@ -271,6 +271,76 @@ def test_the_loop_stays_on_one_screen():
     assert len(inspect.getsource(captured.CapturedStep).splitlines()) <= 90
 
 
+class Told:
+    """Notes what CUDA is told, in words; stands for its streams, graphs and generators."""
+
+    def __init__(self, monkeypatch):
+        self.words, self.current = [], "usual"
+        for name in ("stream", "graph"):
+            monkeypatch.setattr(torch.cuda, name, getattr(self, name))
+        monkeypatch.setattr(torch.cuda, "Stream", lambda device: Named("side", self.words))
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: Named("graph", self.words))
+        monkeypatch.setattr(torch.cuda, "default_generators", (Named("random", self.words),))
+        now = Named("usual", self.words)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device: now)
+        captured.side_stream.cache_clear()
+
+    @contextlib.contextmanager
+    def stream(self, stream):
+        self.current, before = stream.name, self.current
+        try:
+            yield
+        finally:
+            self.current = before
+
+    @contextlib.contextmanager
+    def graph(self, graph, stream, capture_error_mode):
+        """As PyTorch's: after an error it leaves its stream the current one."""
+        assert capture_error_mode == "thread_local" and self.current == stream.name == "side"
+        self.words.append("begin")
+        yield
+        self.words.append("end")
+
+
+class Named:
+    """Anything with a name: what is called of it is noted."""
+
+    def __init__(self, name, words):
+        self.name, self.words = name, words
+
+    def __getattr__(self, called):
+        def noted(*arguments):
+            names = [argument.name for argument in arguments]
+            self.words.append(" ".join([self.name, called, *names]))
+            return Named(f"{self.name}'s {called}", self.words)
+
+        return noted
+
+
+def test_cuda_is_told_what_it_must_know_and_in_which_order(monkeypatch):
+    cuda, device = Told(monkeypatch), torch.device("cuda")
+    replay = captured.capture(lambda: cuda.words.append(f"step in {cuda.current}"), device)
+    replay()
+    waits = ["side wait_stream usual", "usual wait_stream side"]
+    expected = ["random clone_state", waits[0], "begin", "step in side", "end", waits[1]]
+    assert cuda.words == [*expected, "graph replay"] and cuda.current == "usual"
+
+    def fails():
+        raise RuntimeError("it waits")
+
+    cuda.words.clear()
+    with pytest.raises(RuntimeError, match="it waits"):
+        captured.capture(fails, device)
+    put_back = "random graphsafe_set_state random's clone_state"
+    assert cuda.words == ["random clone_state", waits[0], "begin", waits[1], put_back]
+    assert cuda.current == "usual" and captured.captured(fails, torch.device("cpu")) is fails
+    cuda.words.clear()
+    calls = []
+    captured.captured(lambda: calls.append(cuda.current), device)()
+    assert calls == (captured.WARM_UP + 1) * ["side"] and cuda.words[-1] == "graph replay"
+    captured.side_stream.cache_clear()
+
+
 # ---- On a GPU -----------------------------------------------------------------------------------
 
 
