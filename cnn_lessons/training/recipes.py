@@ -102,7 +102,7 @@ RECIPES = {
     "LeNet5": {
         "test": Recipe(epochs=1, images=256),
         "cpu": Recipe(epochs=16),
-        "gpu": Recipe(epochs=30),
+        "gpu": Recipe(epochs=30, precision="tf32"),
     },
     "AlexNetCIFAR": _profiles(20, 30, clip=1.0, precision="auto", start="he"),
     "AlexNetSmall": _profiles(10, 30, clip=1.0, precision="auto", start="he"),
