@@ -244,7 +244,7 @@ def test_the_probe_of_an_imitated_bfloat16_ends_with_a_few_pictures(monkeypatch)
         seen.append(len(images))
         return clock.loss(model, images, labels)
 
-    images, labels = torch.rand(128, 3, 4, 4), torch.arange(128) % 10
+    images, labels = torch.rand(128, 3, 32, 32), torch.arange(128) % 10
     assert faster_precision(small(), images, labels, loss) == "float32"
     assert set(seen) == {2}
 
