@@ -45,7 +45,7 @@ class kept:
         for product, precision in self.products:
             if product.fp32_precision != precision:
                 product.fp32_precision = precision
-        if self.stream:
+        if self.stream is not None:
             torch.cuda.set_stream(self.stream)
         if self.random:
             set_rng_states(self.random)
