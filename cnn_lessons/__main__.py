@@ -41,7 +41,7 @@ RECIPE_HELP = {
     "images": "number of training pictures; left out: all",
     "warmup": "share of the training (0 to 1) in which the learning rate climbs",
     "clip": "greatest length of the gradient, for networks that are hard to start",
-    "precision": "bfloat16 is faster on some machines; auto tries which",
+    "precision": "bfloat16 or tf32 is faster on some machines; auto tries which",
     "start": "how the first weights are drawn; own: as the network's class does",
 }
 TYPES = {"int": int, "float": float, "str": str, "int | None": int, "float | None": float}

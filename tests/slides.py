@@ -41,7 +41,7 @@ TEMPLATE = """
 {%- endblock -%}
 {%- block data_png scoped -%}
 <img src="data:image/png;base64,{{ output.data["image/png"] | escape_html }}"
-     alt="{{ output.data["text/plain"] | escape_html }}">
+     alt="{{ output | get_metadata("alt", "image/png") | escape_html }}">
 {%- endblock -%}
 {%- block footer_js -%}
 <script src="reveal/dist/reveal.js"></script>

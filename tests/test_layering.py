@@ -15,7 +15,8 @@ FLOORS = (
         "models": "starts conversion",
         "shapes": "fields sights follower rows recorder",
         "data": "batches generated drawn written archive pictures",
-        "training": "history statistics recipes state checkpoint measure precision loop by_hand",
+        "training": "history statistics recipes state checkpoint measure captured precision loop "
+        "by_hand",
     },
     {
         "networks": "",

@@ -49,6 +49,8 @@ def test_a_star_marks_what_each_run_says_anew():
     told = nbformat.v4.new_output("stream", text="No guess: it is 9.\nNo guess: it is a, b.\n")
     cell = nbformat.v4.new_code_cell("n.reveal(9)\nm.reveal('a, b')", outputs=[told])
     lesson = nbformat.v4.new_notebook(cells=[cell])
+    assert teaching.answers(lesson) == {"n": "not stored yet", "m": "not stored yet"}
+    cell.execution_count = 1
     assert teaching.answers(lesson) == {"n": "9", "m": "a, b"}
     cell.metadata["tags"] = ["nbval-ignore-output"]
     assert teaching.answers(lesson) == {"n": "9*", "m": "a, b*"}
