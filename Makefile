@@ -2,9 +2,11 @@
 #                     TORCH=cpu the first time leaves out what only NVIDIA's GPUs need
 # make test           install once, then run every test, the notebooks included
 # make test-browser   test the stepper in a real JupyterLab; needs Chromium or Chrome
+# make handout        the lessons for a class, without answers and outputs, in handout/
+# make slides         the lessons as slides, with outputs, in slides/
 # make site           the course as a web site, in build/site; `make test-site` tests it
 # make links          write your own address into badges, set-up cells, README and CITATION
-# make notebooks      run every lesson on real CIFAR-10 and store its outputs
+# make notebooks      run every lesson on real CIFAR-10, store its outputs and the key for teachers
 
 PYTHON ?= python3
 RUN = .venv/bin/python
@@ -28,6 +30,12 @@ test: .venv/for-test
 test-browser: .venv/for-browser
 	$(RUN) -m pytest tests/test_browser.py
 
+handout: .venv/for-lessons
+	$(RUN) -m cnn_lessons lessons --folder handout --without-answers
+
+slides: .venv/for-slides
+	$(RUN) -m tests.slides
+
 site: .venv/for-site
 	$(RUN) -m docs.site
 
@@ -39,14 +47,17 @@ links: .venv/for-test
 
 notebooks: .venv/for-test
 	CNN_LESSONS_PROFILE=cpu $(RUN) -m tests.store_notebooks
+	$(RUN) -m tests.teaching
 
 .venv/for-test: EXTRAS = [test]
 .venv/for-browser: EXTRAS = [test,browser]
+.venv/for-slides: EXTRAS = [slides]
 .venv/for-site: EXTRAS = [test,browser,site]
-.venv/for-lessons .venv/for-test .venv/for-browser .venv/for-site: requirements.txt pyproject.toml
+.venv/for-lessons .venv/for-test .venv/for-browser .venv/for-slides .venv/for-site: \
+		requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(if $(filter cpu,$(TORCH)),$(RUN) -m pip install torch torchvision --index-url $(CPU))
 	$(RUN) -m pip install --editable ".$(EXTRAS)"
 	touch .venv/for-lessons $@
 
-.PHONY: lessons test test-browser site test-site links notebooks
+.PHONY: lessons handout slides test test-browser site test-site links notebooks

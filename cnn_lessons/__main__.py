@@ -87,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(run=hand_out)
     place = lessons.REPOSITORY / "my-lessons"
     command.add_argument("--folder", default=place, help="where (default: my-lessons)")
+    command.add_argument("--without-answers", action="store_true", help="for a class")
     return options
 
 
@@ -179,7 +180,8 @@ def train(chosen: argparse.Namespace) -> int:
 
 def hand_out(chosen: argparse.Namespace) -> int:
     """Copy the lessons, and tell what happened to those that were there."""
-    news = lessons.hand_out(chosen.folder, lessons.REPOSITORY / "notebooks")
+    source = lessons.REPOSITORY / "notebooks"
+    news = lessons.hand_out(chosen.folder, source, answers=not chosen.without_answers)
     print(*news, f"The lessons are in {chosen.folder}.", sep="\n")
     return 0
 

@@ -23,7 +23,7 @@ TRAINED = tuple(sorted(path.stem for path in networks.WEIGHTS.glob("*.json")))
 # What becomes a page, and what pages need. A link from one of these to another leads to its page.
 SOURCES = (
     "notebooks/*.ipynb", "docs/*.md", "docs/*.gif", "benchmarks/README.md", "CONTRIBUTING.md",
-    "CHANGELOG.md", "LICENSE",
+    "CHANGELOG.md", "README.zh.md", "LICENSE",
 )  # fmt: skip
 CONTENTS = """
 ```{toctree}
@@ -48,6 +48,7 @@ docs/*
 benchmarks/*
 CONTRIBUTING
 CHANGELOG
+README.zh
 ```
 """
 NETWORK = """# {name}, step by step
@@ -93,6 +94,9 @@ def write_source(source: Path, names: Sequence[str]) -> None:
             place = source / path.relative_to(REPOSITORY)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, place)
+    chinese = source / "README.zh.md"
+    text = chinese.read_text(encoding="utf-8").replace("(README.md)", "(index.md)")
+    chinese.write_text(text, encoding="utf-8")
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     (source / "index.md").write_text(readme + CONTENTS, encoding="utf-8")
     for name in names:

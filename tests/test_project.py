@@ -19,6 +19,7 @@ OURS = {"cnn_lessons", "benchmarks", "tests", "docs"}
 COMES_ALONG = {
     "IPython": "ipywidgets",
     "PIL": "matplotlib",
+    "nbconvert": "jupyterlab",
     "nbformat": "nbclient",
 }
 
