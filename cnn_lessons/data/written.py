@@ -89,12 +89,12 @@ def write_digit(strokes: Sequence[Stroke], thickness: float = 2.0) -> Tensor:
     return torch.from_numpy(np.pad((255 * ink).astype(np.uint8), MARGIN)[None])
 
 
-def _written(ways, rng: np.random.Generator) -> Tensor:
+def _written(ways: Sequence[Sequence[Stroke]], rng: np.random.Generator) -> Tensor:
     """One of the ways, by an unsteady hand: slanted, turned, narrow or wide, thin or thick."""
     turn, slant = rng.normal(0, 0.12), rng.normal(0, 0.2)
     slanted = np.array([[rng.uniform(0.4, 0.85), slant], [0, 1]])
     turned = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    strokes = ways[rng.integers(len(ways))]
+    strokes = ways[int(rng.integers(len(ways)))]
     moved = [np.array(stroke) + rng.normal(0, 5, (len(stroke), 2)) for stroke in strokes]
     return write_digit([points @ (turned @ slanted).T for points in moved], rng.uniform(1.5, 3.5))
 

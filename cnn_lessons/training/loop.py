@@ -56,9 +56,9 @@ def fit(
     `train` and `validation` give batches of images (N, C, H, W) and labels (N,) on the model's own
     device, as `Dataset.batches` does; each pass over `train` is one epoch. `loss` gives the mean
     loss and the logits of a batch; left out it is `cross_entropy`, GoogLeNet has `loss_with_aux`.
-    `optimizer` makes the optimizer; left out it is `sgd`. Validation is in float32. The model is
-    left in evaluation mode. `watch` is called after each epoch with the history so far, to draw it
-    for example.
+    `optimizer` makes the optimizer; left out it is `sgd`. Validation is in float32, or in tf32
+    where the training is. The model is left in evaluation mode. `watch` is called after each epoch
+    with the history so far, to draw it for example.
 
     `checkpoint` names a file that is written before the first and after each epoch. If it is there
     already, the training goes on from it; a file of another training is refused with
