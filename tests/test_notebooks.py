@@ -353,6 +353,12 @@ def test_every_exercise_is_unanswered_and_has_a_folded_answer(lesson):
         assert ANSWER.search(lesson.cells[k + 1].source)
 
 
+def test_what_is_folded_says_how_to_open_it(lesson):
+    """GitHub's and other pages show no triangle beside it."""
+    folded = re.findall("<summary>(.*?)</summary>", prose(lesson))
+    assert folded and all(words.endswith(" (click)") for words in folded)
+
+
 def test_a_network_that_is_added_stands_in_the_comparison_without_an_edit(monkeypatch):
     found = networks.results()
     found["Made"] = found["LeNet5"] | {"network": "Made", "accuracy": 0.999, "seeds": [0]}
