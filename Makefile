@@ -1,6 +1,6 @@
 # make lessons        install once, copy the lessons to my-lessons/, open JupyterLab on the first
 # make test           install once, then run every test, the notebooks included
-# make test-browser   test the stepper in a real JupyterLab; needs Chromium or Chrome
+# make test-browser   test the panels in a real JupyterLab and Notebook; needs Chromium or Chrome
 # make links          write your own address into badges, set-up cells, README and CITATION
 # make notebooks      run every lesson on real CIFAR-10 and store its outputs
 

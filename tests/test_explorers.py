@@ -25,6 +25,7 @@ from cnn_lessons.see import explorers as ex
 from cnn_lessons.shapes import on_meta, record
 from cnn_lessons.shapes.fields import Field
 from tests.store_notebooks import FONT, NBVAL, without_view
+from tests.test_plots import contrast
 
 SETTINGS = list(itertools.product((5, 7, 10, 13), (1, 2, 3, 5), (1, 2, 3, 7), (0, 1, 3), (1, 2, 3)))
 LENET = record(LeNet5(), (3, 32, 32))
@@ -595,6 +596,28 @@ def test_no_word_of_a_drawing_runs_over_its_edge_or_into_another(panel):
     for places in lines.values():
         ends = [0, *(x for place in sorted(places) for x in place), ex.WIDTH]
         assert ends == sorted(ends), ends
+
+
+def test_words_and_marks_stand_out_in_every_theme(panel):
+    """A drawing brings its own ground. Words: 4.5 to 1 on what lies under them; marks: 3 to 1.
+
+    A paler area has a line round it; the white lines between parts are no marks.
+    """
+    grounds, lined = [], set()
+    for element in ElementTree.fromstring(panel.start.svg).iter():
+        x, y, width, height = (float(element.get(n, 0)) for n in ("x", "y", "width", "height"))
+        fill, stroke = element.get("fill"), element.get("stroke", "none")
+        if element.tag.endswith("text"):
+            middle = max(0, y - 4)
+            under = [c for c, (a, b, w, h) in grounds if a <= x <= a + w and b <= middle <= b + h]
+            assert contrast(fill, under[-1]) >= 4.5, element.text
+        if stroke not in ("none", "white"):
+            assert contrast(stroke, "white") >= 3, stroke
+            lined.add((x, y, width, height))
+        if element.tag.endswith("rect") and fill != "none" and not element.get("fill-opacity"):
+            grounds.append((fill, (x, y, width, height)))
+    pale = {place for fill, place in grounds if fill != "white" and contrast(fill, "white") < 3}
+    assert pale <= lined
 
 
 def test_reductions_that_save_nothing_are_called_so():

@@ -962,7 +962,7 @@ def _gradient_plot(series: dict[str, Sequence[float]], chosen: str) -> list[str]
     fills = {name: BLUE if name == chosen else "white" for name in series}
     for power in range(low, high + 1):
         y = top + height * (high - power) / (high - low)
-        drawn.append(svg.path(f"M{left} {y:g}h{width}", PALE_GREY))
+        drawn.append(svg.path(f"M{left} {y:g}h{width}", GREY, 0.6))
         drawn.append(svg.text(left - 8, y + 5, f"{10.0**power:,g}", "end"))
     for name, sizes in sorted(series.items(), key=lambda item: item[0] == chosen):
         for k, size in enumerate(sizes):

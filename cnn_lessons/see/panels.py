@@ -1,7 +1,7 @@
 """Panels of controls, and what they show.
 
 They use the core of ipywidgets alone, so that they run in Jupyter and in Colab. `panels.js` is what
-the page does for them while the kernel is busy.
+the page does for them by itself: keys, names, and a sign while the kernel is busy or gone.
 """
 
 import base64
