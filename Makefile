@@ -1,12 +1,16 @@
-# make lessons        install once, copy the lessons to my-lessons/, open JupyterLab on the first
+# make lessons        install once, copy the lessons to my-lessons/, open JupyterLab on the first;
+#                     TORCH=cpu the first time leaves out what only NVIDIA's GPUs need
 # make test           install once, then run every test, the notebooks included
 # make test-browser   test the panels in a real JupyterLab and Notebook; needs Chromium or Chrome
+# make site           the course as a web site, in build/site; `make test-site` tests it
 # make links          write your own address into badges, set-up cells, README and CITATION
 # make notebooks      run every lesson on real CIFAR-10 and store its outputs
 
 PYTHON ?= python3
 RUN = .venv/bin/python
 LAB_ARGS ?=
+TORCH ?=
+CPU = https://download.pytorch.org/whl/cpu
 WORKERS ?= 2
 ADDRESS ?=
 ROOT_ARGS = $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -24,6 +28,12 @@ test: .venv/for-test
 test-browser: .venv/for-browser
 	$(RUN) -m pytest tests/test_browser.py
 
+site: .venv/for-site
+	$(RUN) -m docs.site
+
+test-site: .venv/for-site
+	$(RUN) -m pytest tests/test_site.py
+
 links: .venv/for-test
 	$(RUN) -m tests.links $(ADDRESS)
 
@@ -32,9 +42,11 @@ notebooks: .venv/for-test
 
 .venv/for-test: EXTRAS = [test]
 .venv/for-browser: EXTRAS = [test,browser]
-.venv/for-lessons .venv/for-test .venv/for-browser: requirements.txt pyproject.toml
+.venv/for-site: EXTRAS = [test,browser,site]
+.venv/for-lessons .venv/for-test .venv/for-browser .venv/for-site: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
+	$(if $(filter cpu,$(TORCH)),$(RUN) -m pip install torch torchvision --index-url $(CPU))
 	$(RUN) -m pip install --editable ".$(EXTRAS)"
 	touch .venv/for-lessons $@
 
-.PHONY: lessons test test-browser links notebooks
+.PHONY: lessons test test-browser site test-site links notebooks

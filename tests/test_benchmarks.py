@@ -158,14 +158,14 @@ def test_medians_are_taken_in_turn_after_a_first_run_of_each():
     assert found == {"a": 2, "b": 5} and "".join(calls) == "abababab"
 
 
-def test_the_readme_shows_the_results_that_are_stored():
+def test_their_page_shows_the_results_that_are_stored():
     text = tables.README.read_text(encoding="utf-8")
     assert tables.filled(text) == text, "run `python -m benchmarks.tables`"
     for network in networks.results():
         assert f"| {network} |" in text
 
 
-def test_the_readme_is_filled_between_its_comments_only(monkeypatch):
+def test_their_page_is_filled_between_its_comments_only(monkeypatch):
     monkeypatch.setattr(tables, "TABLES", {"results": lambda: [{"new": "a"}]})
     text = "before\n<!-- results -->\nold\n<!-- end of results -->\nafter\n"
     assert tables.filled(text) == text.replace("old", "| new |\n| --- |\n| a |")

@@ -14,7 +14,7 @@ FLOORS = (
         "lessons": "",
         "models": "starts conversion",
         "shapes": "fields sights follower rows recorder",
-        "data": "batches generated drawn archive pictures",
+        "data": "batches generated drawn written archive pictures",
         "training": "history statistics recipes state checkpoint measure precision loop by_hand",
     },
     {

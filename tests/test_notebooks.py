@@ -291,8 +291,9 @@ def test_that_ranges_do_not_touch_is_no_argument(lesson):
     assert [each for each in sentences(prose(lesson)) if RANGES.search(each)] == []
 
 
-def test_the_readme_keeps_the_same_rules():
-    text = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["README.md", "benchmarks/README.md"])
+def test_the_readme_keeps_the_same_rules(name):
+    text = (NOTEBOOKS.parent / name).read_text(encoding="utf-8")
     assert unshown(text) == [] == [each for each in sentences(text) if RANGES.search(each)]
 
 
