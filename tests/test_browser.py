@@ -144,7 +144,13 @@ def opened(
     page.on("console", lambda said: said.type == "error" and messages.append(said.text))
     page.on("pageerror", lambda error: messages.append(str(error)))
     page.goto(f"{address}{front_end}/{name}.ipynb?token=secret&reset")
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+    if front_end == "notebooks":  # its sign says idle before there is a kernel
+        sessions = partial(page.request.get, f"{address}api/sessions?token=secret")
+        while name not in sessions().text() or '"idle"' not in sessions().text():
+            page.wait_for_timeout(500)
+        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+    else:
+        page.get_by_text("| Idle").wait_for()
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
     return page, messages
