@@ -1,7 +1,7 @@
 # make lessons        install once, copy the lessons to my-lessons/, open JupyterLab on the first;
 #                     TORCH=cpu the first time leaves out what only NVIDIA's GPUs need
 # make test           install once, then run every test, the notebooks included
-# make test-browser   test the stepper in a real JupyterLab; needs Chromium or Chrome
+# make test-browser   test the panels in a real JupyterLab and Notebook; needs Chromium or Chrome
 # make handout        the lessons for a class, without answers and outputs, in handout/
 # make slides         the lessons as slides, with outputs, in slides/
 # make site           the course as a web site, in build/site; `make test-site` tests it

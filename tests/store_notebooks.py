@@ -4,17 +4,26 @@ With file names, only those. Stored outputs are never edited by hand: this write
 that fails, or that had to fall back on generated pictures, is left as it was.
 """
 
+import base64
+import io
+import re
 import sys
 from pathlib import Path
 
+import matplotlib
 import nbformat
 from nbclient import NotebookClient
+from PIL import Image
 
 from cnn_lessons.files import write_whole
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 NOTEBOOKS = REPOSITORY / "notebooks"
 WIDGET = "application/vnd.jupyter.widget-view+json"
+# The drawing of an explorer, see `Explorer.static`: NBVAL leaves it out of comparisons.
+NBVAL = REPOSITORY / "tests/nbval.cfg"
+DRAWING = re.compile(r'<img [^>]*src="data:image/svg\+xml;base64,([^"]*)"/>')
+FONT = Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")  # the same on every machine
 METADATA = {
     "kernelspec": {
         "name": "python3",
@@ -47,16 +56,35 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [kept for output in cell.outputs if (kept := without_view(output))]
+            cell.outputs = [kept for output in cell.outputs for kept in without_view(output)]
 
 
-def without_view(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
-    """A widget needs a kernel: keep the HTML that stands for it; of a progress bar keep nothing."""
-    if WIDGET in output.get("data", {}):
-        output.data.pop(WIDGET)
-        if "text/html" not in output.data:
-            return None
-    return output
+def without_view(output: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """A widget needs a kernel: keep the HTML that stands for it; of a progress bar keep nothing.
+
+    GitHub removes drawings from HTML: one becomes a picture of its own before it.
+    """
+    data = output.get("data", {})
+    if WIDGET not in data:
+        return [output]
+    del data[WIDGET]
+    if "text/html" not in data:
+        return []
+    if not (drawing := DRAWING.search(data["text/html"])):
+        return [output]
+    data["text/html"] = DRAWING.sub("", data["text/html"])
+    return [picture_of(base64.b64decode(drawing[1]).decode(), data["text/plain"]), output]
+
+
+def picture_of(drawing: str, words: str) -> nbformat.NotebookNode:
+    """A drawing (SVG) with two pixels for each one of the screen; it has no text for nbval."""
+    import resvg_py  # who only runs the tests of a lesson needs none
+
+    fonts = {"font_files": [str(FONT)], "sans_serif_family": "DejaVu Sans"}
+    png = bytes(resvg_py.svg_to_bytes(drawing, zoom=2, skip_system_fonts=True, **fonts))
+    about = {"alt": words, "width": Image.open(io.BytesIO(png)).width // 2}
+    data = {"image/png": base64.b64encode(png).decode()}
+    return nbformat.v4.new_output("display_data", data, metadata={"image/png": about})
 
 
 def main(paths: list[Path]) -> None:

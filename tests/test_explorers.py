@@ -1,15 +1,22 @@
 """The explorers: their numbers are true, and every state of a panel can be shown."""
 
+import base64
+import io
 import itertools
 import re
 from collections import OrderedDict
 from dataclasses import replace
+from html import escape
 from xml.etree import ElementTree
 
 import ipywidgets as W
+import nbformat
+import numpy as np
 import pytest
 import torch
 from IPython.core.formatters import DisplayFormatter
+from nbval.plugin import get_sanitize_patterns
+from PIL import Image, ImageColor, ImageFont
 from torch import nn
 from torch.nn import functional as F
 
@@ -17,6 +24,8 @@ from cnn_lessons.models import AlexNet, LeNet5, ResNet, ResNetCIFAR, googlenet
 from cnn_lessons.see import explorers as ex
 from cnn_lessons.shapes import on_meta, record
 from cnn_lessons.shapes.fields import Field
+from tests.store_notebooks import FONT, NBVAL, without_view
+from tests.test_plots import contrast
 
 SETTINGS = list(itertools.product((5, 7, 10, 13), (1, 2, 3, 5), (1, 2, 3, 7), (0, 1, 3), (1, 2, 3)))
 LENET = record(LeNet5(), (3, 32, 32))
@@ -555,11 +564,60 @@ def test_every_control_has_a_name_and_no_two_are_alike(panel):
     } - {*ex.PLACES}
 
 
-def test_a_stored_notebook_keeps_a_plain_table_and_a_sentence(panel):
+def test_a_stored_notebook_keeps_a_drawing_a_plain_table_and_a_sentence(panel):
     data, _ = DisplayFormatter().format(panel)
-    assert set(data) == {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"}
-    assert not re.search(r"<(style|svg|img)|style=(?!.text-align: left)", data["text/html"])
-    ElementTree.fromstring(f"<div>{data['text/html']}</div>")
+    live, first = data["text/html"], panel.start
+    panel.set(**{name: control.value for name, control in panel.controls.items()})
+    picture, words = without_view(nbformat.v4.new_output("display_data", data))
+    assert set(words.data) == {"text/html", "text/plain"} and set(picture.data) == {"image/png"}
+    assert words.data["text/html"] == f"<p>{escape(first.sentence)}</p>{first.table._repr_html_()}"
+    assert not re.search(r"<(style|svg|img)|style=(?!.text-align: left)", words.data["text/html"])
+    about = {"alt": first.sentence, "width": ex.WIDTH}
+    assert picture.metadata == {"image/png": about} and words.data["text/plain"] == about["alt"]
+    png = base64.b64decode(picture.data["image/png"])
+    drawn = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    assert drawn.shape[1] == 2 * ex.WIDTH and len(png) < 60_000
+    marks, black = {ex.BLUE, ex.ORANGE} & set(re.findall('"(#.*?)"', first.svg)), "black"
+    for colour in (*marks, black):  # the marks and the words are there
+        assert (drawn == ImageColor.getrgb(colour)).all(axis=2).sum() > 100, colour
+    ((pattern, instead),) = get_sanitize_patterns(NBVAL.read_text(encoding="utf-8"))
+    assert re.sub(pattern, instead, live) == words.data["text/html"] != live
+
+
+def test_no_word_of_a_drawing_runs_over_its_edge_or_into_another(panel):
+    """Measured with the widest of the usual letters; a group that is turned stands by itself."""
+    drawing, font = ElementTree.fromstring(panel.start.svg), ImageFont.truetype(FONT, 13)
+    lines = {}
+    for element in drawing.findall("./{*}text"):
+        width = font.getlength(element.text)
+        share = {"start": 0, "middle": 0.5, "end": 1}[element.get("text-anchor")]
+        left = float(element.get("x")) - share * width
+        lines.setdefault(element.get("y"), []).append((left, left + width))
+    for places in lines.values():
+        ends = [0, *(x for place in sorted(places) for x in place), ex.WIDTH]
+        assert ends == sorted(ends), ends
+
+
+def test_words_and_marks_stand_out_in_every_theme(panel):
+    """A drawing brings its own ground. Words: 4.5 to 1 on what lies under them; marks: 3 to 1.
+
+    A paler area has a line round it; the white lines between parts are no marks.
+    """
+    grounds, lined = [], set()
+    for element in ElementTree.fromstring(panel.start.svg).iter():
+        x, y, width, height = (float(element.get(n, 0)) for n in ("x", "y", "width", "height"))
+        fill, stroke = element.get("fill"), element.get("stroke", "none")
+        if element.tag.endswith("text"):
+            middle = max(0, y - 4)
+            under = [c for c, (a, b, w, h) in grounds if a <= x <= a + w and b <= middle <= b + h]
+            assert contrast(fill, under[-1]) >= 4.5, element.text
+        if stroke not in ("none", "white"):
+            assert contrast(stroke, "white") >= 3, stroke
+            lined.add((x, y, width, height))
+        if element.tag.endswith("rect") and fill != "none" and not element.get("fill-opacity"):
+            grounds.append((fill, (x, y, width, height)))
+    pale = {place for fill, place in grounds if fill != "white" and contrast(fill, "white") < 3}
+    assert pale <= lined
 
 
 def test_reductions_that_save_nothing_are_called_so():

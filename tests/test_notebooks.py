@@ -339,9 +339,13 @@ def test_every_figure_has_its_text_twin(lesson):
     for cell in code_cells(lesson):
         for output, after in zip(cell.outputs, [*cell.outputs[1:], None]):
             if "image/png" in output.get("data", {}):
-                text = output.data["text/plain"]
-                assert output.metadata["image/png"]["alt"] == text and text.endswith(".")
-                assert after.data["text/markdown"] == f"*{text}*"
+                text = output.metadata["image/png"]["alt"]
+                assert text.endswith(".") and after.data["text/plain"] == text
+                if "text/plain" in output.data:
+                    assert output.data["text/plain"] == text
+                    assert after.data["text/markdown"] == f"*{text}*"
+                else:  # the drawing of an explorer: its words and its table follow
+                    assert "</table>" in after.data["text/html"]
 
 
 def test_every_exercise_is_unanswered_and_has_a_folded_answer(lesson):
@@ -355,6 +359,12 @@ def test_every_exercise_is_unanswered_and_has_a_folded_answer(lesson):
             assert ANSWER.fullmatch(cell.source) and cell.source.count("<details>") == 1
         else:
             assert "<summary>Answer" not in cell.source
+
+
+def test_what_is_folded_says_how_to_open_it(lesson):
+    """GitHub's and other pages show no triangle beside it."""
+    folded = re.findall("<summary>(.*?)</summary>", prose(lesson))
+    assert folded and all(words.endswith(" (click)") for words in folded)
 
 
 def test_a_network_that_is_added_stands_in_the_comparison_without_an_edit(monkeypatch):

@@ -1,5 +1,6 @@
 """Panels: what they show follows their controls, and a stored notebook keeps tables and words."""
 
+import base64
 import gc
 import weakref
 from types import SimpleNamespace
@@ -204,7 +205,10 @@ def test_the_static_view_is_the_state_at_the_start():
     panel.controls["side"].value = 5
     table = Table(("side", "area"), (("2", "4"),))
     words = "A grey square of 4."
-    assert panel.static() == (f"<p>{words}</p>{table._repr_html_()}", words)
+    drawing, html = panel.static()[0].split("/>", 1)
+    assert (html, panel.static()[1]) == (f"<p>{words}</p>{table._repr_html_()}", words)
+    address = drawing.removeprefix('<img alt="" src="data:image/svg+xml;base64,').rstrip('"')
+    assert base64.b64decode(address).decode() == square(2).svg
 
 
 def test_names_are_cut_and_cannot_turn_a_line():

@@ -290,10 +290,10 @@ def _filtering_svg(
     largest = output.abs().max().clamp(min=1e-12)
     shades = colormaps[ACTIVATIONS]((output / largest / 2 + 0.5).numpy(), bytes=True)[..., :3]
     coloured = torch.from_numpy(shades.copy()).permute(2, 0, 1)
-    shapes, cell, below = [], 44, TOP + SMALL + 34
+    shapes, cell, below = [], 44, TOP + SMALL + 44
     for x, pixels, side, title in (
         (LEFT, grey[None].to(torch.uint8), 3, "picture"),
-        (RIGHT, coloured, 1, "output (click on it), red above 0 and blue below"),
+        (RIGHT, coloured, 1, "output (click on it)"),
     ):
         height, width = pixels.shape[1:]
         scale = SMALL / max(height, width)
@@ -304,6 +304,7 @@ def _filtering_svg(
         inside = f'<svg x="{x}" y="{TOP}" {size} viewBox="0 0 {width} {height}">'
         shapes += [svg.text(x, 22, f"{title}, {height}×{width}")]
         shapes += [f"{inside}{svg.picture(pixels)}</svg>", svg.rect(*frame, "none", ORANGE, 3)]
+    shapes += _ends_svg(output, scale)
     for k, (part, title) in enumerate(zip(parts, ("pixels", "× weights", "= products"))):
         x = LEFT + k * (3 * cell + 30)
         numbers = "".join(_numbers_svg(x, cell, part.tolist(), {}))
@@ -311,6 +312,19 @@ def _filtering_svg(
         shapes += [f'<g transform="translate(0 {below - TOP})">{numbers}</g>']
     shapes += [svg.text(505, below + 20 + 26 * k, line) for k, line in enumerate(words)]
     return svg.drawing(WIDTH, below + 3 * cell + 14, sentence, *shapes)
+
+
+def _ends_svg(output: Tensor, scale: float) -> list[str]:
+    """Marks on the highest number above 0 and the lowest below it: their sign is seen in grey."""
+    words = "red above 0, + most; blue below, − least"
+    drawn = [svg.text(RIGHT, TOP + SMALL + 17, words)]
+    for sign, values in (("+", output), ("−", -output)):
+        if values.max() > 0:
+            row, column = divmod(int(values.argmax()), output.shape[1])
+            x, y = RIGHT + (column + 0.5) * scale, TOP + (row + 0.5) * scale
+            mark = svg.dot(x, y, "white", radius=6) + svg.text(x, y + 4.5, sign, "middle")
+            drawn.append(f'<g style="pointer-events: none">{mark}</g>')
+    return drawn
 
 
 class Filtering(Explorer):
@@ -562,15 +576,15 @@ def _seen_svg(step: Row, firsts: list[int], picture: tuple[int, int], image: Ten
     size = f'width="{(long + 2 * edge) * scale:g}" height="{(tall + 2 * edge) * scale:g}"'
     view = f'viewBox="{x - edge:g} {y - edge:g} {long + 2 * edge:g} {tall + 2 * edge:g}"'
     outside = f"M{x} {y}h{long}v{tall}h{-long}zM{left} {top}h{width}v{height}h{-width}z"
-    still = 'vector-effect="non-scaling-stroke"'
     line = 4 if min(height, width) * scale > 20 else 2
+    dashes = f'stroke-dasharray="{4 / scale:g} {3 / scale:g}"'
     drawn = (
-        svg.rect(x, y, long, tall, "white", GREY, 1, f"{still} {DASHES}"),
+        svg.rect(x, y, long, tall, "white", GREY, 1 / scale, dashes),
         svg.rect(0, 0, wide, high, PALE_GREY, "none"),
         svg.picture(image) if image is not None else "",
         f'<path d="{outside}" fill="white" fill-opacity="0.55" fill-rule="evenodd"/>',
-        svg.rect(0, 0, wide, high, "none", GREY, 1, still),
-        svg.rect(left, top, width, height, "none", BLUE, line, still),
+        svg.rect(0, 0, wide, high, "none", GREY, 1 / scale),
+        svg.rect(left, top, width, height, "none", BLUE, line / scale),
     )
     cropped = top < y or left < x or top + height > bottom or left + width > right
     more = svg.text(12, 356, "what it sees goes on outside this drawing") if cropped else ""
@@ -818,15 +832,15 @@ def _cost(record: Record, branch: str) -> tuple[int, int]:
 def _inception_svg(costs: Mapping[str, tuple[int, ...]], sentence: str) -> str:
     largest = max(costs["module"][0], costs["module"][2])
     drawn = [
-        svg.legend(80, 12, 170, {"with 1×1 reductions": BLUE, "naive": GREY}),
+        svg.legend(80, 12, 170, {"with 1×1 reductions": BLUE, "naive": PALE_GREY}),
         svg.text(678, 24, "weights of each branch, without biases", "end"),
     ]
     for k, (name, cost) in enumerate(costs.items()):
         y = 42 + 46 * k
         drawn.append(svg.text(70, y + 24, name, "end"))
-        for count, fill, top in ((cost[0], BLUE, y), (cost[2], GREY, y + 18)):
+        for count, fill, top in ((cost[0], BLUE, y), (cost[2], PALE_GREY, y + 18)):
             length = 460 * count / largest
-            drawn.append(svg.rect(80, top, length, 16, fill, "none"))
+            drawn.append(svg.rect(80, top, length, 16, fill))
             drawn.append(svg.text(86 + length, top + 13, f"{count:,}"))
     return svg.drawing(WIDTH, 276, sentence, *drawn)
 
@@ -940,15 +954,15 @@ def _block_graph(kind: str | None) -> list[str]:
 
 
 def _gradient_plot(series: dict[str, Sequence[float]], chosen: str) -> list[str]:
-    """A dot a block, on a logarithmic scale; the network that is not chosen is grey."""
+    """A dot a block, on a logarithmic scale; the network that is not chosen has rings."""
     every = [log10(size) for sizes in series.values() for size in sizes]
     low, high = floor(min(every)), ceil(max(every))
     left, top, width, height = 300, 50, 370, 236
     drawn = [svg.text(left - 46, 22, "gradient / weights of a block's first convolution")]
-    fills = {name: BLUE if name == chosen else GREY for name in series}
+    fills = {name: BLUE if name == chosen else "white" for name in series}
     for power in range(low, high + 1):
         y = top + height * (high - power) / (high - low)
-        drawn.append(svg.path(f"M{left} {y:g}h{width}", PALE_GREY))
+        drawn.append(svg.path(f"M{left} {y:g}h{width}", GREY, 0.6))
         drawn.append(svg.text(left - 8, y + 5, f"{10.0**power:,g}", "end"))
     for name, sizes in sorted(series.items(), key=lambda item: item[0] == chosen):
         for k, size in enumerate(sizes):

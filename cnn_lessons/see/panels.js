@@ -37,19 +37,36 @@ if (!window.cnnPanels) {
   const state = panel => [...panel.querySelectorAll('.cnn-field select, .cnn-field input')]
     .map(field => field.type === 'checkbox' ? +field.checked : field.selectedIndex ?? +field.value)
     .join(' ');
+  // What ipywidgets leaves without a name: a slider is called after the field before it.
+  const name = panel => {
+    for (const handle of panel.querySelectorAll('[role=slider]:not([aria-label])')) {
+      const before = [...panel.querySelectorAll('.cnn-field')]
+        .filter(field => field.compareDocumentPosition(handle) & Node.DOCUMENT_POSITION_FOLLOWING);
+      handle.setAttribute('aria-label', `${before.pop()?.textContent.trim() ?? ''} slider`);
+    }
+    for (const icon of panel.querySelectorAll('.widget-play button i')) {
+      const what = icon.className.match(/fa-(play|pause|stop)/)?.[1] ?? 'repeat';
+      icon.parentElement.setAttribute('aria-label', what);
+    }
+  };
+  const words = {
+    waits: 'Computing … What stands below is older. If this stays, the kernel is busy or gone.',
+    gone: 'The kernel is gone: it died or was restarted. Run the cells again, from the top.',
+  };
   setInterval(() => {
     const now = Date.now();
     for (const panel of document.querySelectorAll('.cnn-panel')) {
+      name(panel);
       const shown = panel.querySelector('[data-state]');
       if (shown !== panel.cnnShown) panel.removeAttribute('data-asked');
       panel.cnnShown = shown;
       if (!shown || shown.dataset.state === state(panel)) panel.cnnAgreed = now;
       const since = Math.min(panel.dataset.asked ?? now, panel.cnnAgreed ?? now);
       const waits = now - since > 300 && !panel.contains(typed);
-      if (waits === panel.classList.contains('cnn-waits')) continue;
-      panel.classList.toggle('cnn-waits', waits);
-      panel.querySelector('.cnn-sign').textContent = waits
-        ? 'Computing … What stands below is older. If this stays, the kernel is busy or gone.' : '';
+      const gone = panel.classList.contains('jupyter-widgets-disconnected');
+      const sign = panel.querySelector('.cnn-sign'), said = words[gone ? 'gone' : waits && 'waits'] ?? '';
+      panel.classList.toggle('cnn-waits', gone || waits);
+      if (sign.textContent !== said) sign.textContent = said;
     }
   }, 100);
 }

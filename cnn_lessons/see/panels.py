@@ -1,9 +1,10 @@
 """Panels of controls, and what they show.
 
 They use the core of ipywidgets alone, so that they run in Jupyter and in Colab. `panels.js` is what
-the page does for them while the kernel is busy.
+the page does for them by itself: keys, names, and a sign while the kernel is busy or gone.
 """
 
+import base64
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from pathlib import Path
@@ -41,7 +42,7 @@ class Panel(W.VBox):
 
     A subclass gives its `controls` to `build`, makes what is shown of their values in `html`, and
     says in `static` what a stored notebook keeps of it, GitHub's view of it included: plain tables
-    and sentences, the same at each run.
+    and sentences, the same at each run, and perhaps one drawing.
 
     A panel is open until its cell is run again; of all only the newest ones are, MOST of them.
     """
@@ -133,7 +134,7 @@ class Panel(W.VBox):
             vars(self).pop("_ipython_display_", None)
 
     def static(self) -> tuple[str, str]:
-        """The state at the start as HTML without styles and pictures, and in a sentence or two."""
+        """The state at the start as HTML without styles, and in a sentence or two."""
         raise NotImplementedError
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, object]:
@@ -232,8 +233,13 @@ class Explorer(Panel):
         return f'<div style="line-height: 1.4">{view.svg}{words}{view.table._repr_html_()}</div>'
 
     def static(self) -> tuple[str, str]:
-        text = self.start.sentence
-        return f"<p>{escape(text)}</p>{self.start.table._repr_html_()}", text
+        """With its drawing as a picture: where only plain HTML is allowed it goes as a whole.
+
+        `tests/store_notebooks.py` puts a PNG in its place, which GitHub shows too.
+        """
+        drawing, text = base64.b64encode(self.start.svg.encode()).decode(), self.start.sentence
+        picture = f'<img alt="" src="data:image/svg+xml;base64,{drawing}"/>'
+        return f"{picture}<p>{escape(text)}</p>{self.start.table._repr_html_()}", text
 
 
 def number(name: str, value: int, least: int, most: int) -> W.BoundedIntText:

@@ -61,9 +61,9 @@ def path(steps: str, stroke: str = "black", line: float = 1, more: str = "") -> 
     return f'<path d="{steps}" fill="none" stroke="{stroke}" stroke-width="{line:g}" {more}/>'
 
 
-def dot(x: float, y: float, fill: str) -> str:
-    """A round mark."""
-    return f'<circle cx="{x:g}" cy="{y:g}" r="4" fill="{fill}"/>'
+def dot(x: float, y: float, fill: str, radius: float = 4) -> str:
+    """A round mark with a black line round it."""
+    return f'<circle cx="{x:g}" cy="{y:g}" r="{radius:g}" fill="{fill}" stroke="black"/>'
 
 
 def grid(x: float, y: float, rows: int, columns: int, cell: float) -> str:
