@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from cnn_lessons import data, files, networks
 from cnn_lessons.data import DataError, archive, generated
 from cnn_lessons.data.batches import draw, with_validation
-from tests.test_interrupts import interrupted, moments
+from tests.test_interrupts import interrupt_anywhere
 
 REAL = os.environ.get("CNN_LESSONS_DATA")
 
@@ -789,8 +789,8 @@ def good_members():
     ]
 
 
-@pytest.fixture
-def server(monkeypatch):
+@contextlib.contextmanager
+def serving(monkeypatch):
     """A function that gives the address of a kind of mirror, on a server of this machine."""
     monkeypatch.setattr(Archive, "content", tar_of(good_members()))
     monkeypatch.setattr(Archive, "ranges", [])
@@ -804,6 +804,12 @@ def server(monkeypatch):
         Archive.over.set()
         running.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def server(monkeypatch):
+    with serving(monkeypatch) as address:
+        yield address
 
 
 def fetch(cache, *addresses):
@@ -964,22 +970,22 @@ def test_what_is_unpacked_in_part_is_unpacked_again(server, tmp_path, monkeypatc
     assert names_in(tmp_path / archive.FOLDER) == sorted(archive.MEMBERS)
 
 
+@contextlib.contextmanager
+def a_download(server, cache):
+    yield lambda: fetch(cache, server("cut"))
+    there = set(names_in(cache))
+    assert there <= {f"{archive.ARCHIVE}.part", archive.FOLDER}
+    if archive.FOLDER in there:
+        assert set(names_in(cache / archive.FOLDER)) <= set(archive.MEMBERS)
+    fetch(cache, server("good"))
+    assert names_in(cache) == [archive.FOLDER]
+    for name, content in file_contents().items():
+        assert (cache / archive.FOLDER / name).read_bytes() == content
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_download_interrupted_anywhere_leaves_nothing_in_the_way(server, tmp_path):
-    cache, part = tmp_path / "cache", f"{archive.ARCHIVE}.part"
-    fetch(cache, server("cut"))
-    for at in moments(lambda: fetch(tmp_path / "counted", server("cut"))):
-        cache = tmp_path / str(at)
-        with contextlib.suppress(KeyboardInterrupt), interrupted(at):
-            fetch(cache, server("cut"))
-        there = set(names_in(cache)) if cache.exists() else set()
-        assert there <= {part, archive.FOLDER}, at
-        if archive.FOLDER in there:
-            assert set(names_in(cache / archive.FOLDER)) <= set(archive.MEMBERS), at
-        fetch(cache, server("good"))
-        assert names_in(cache) == [archive.FOLDER], at
-        for name, content in file_contents().items():
-            assert (cache / archive.FOLDER / name).read_bytes() == content, at
+    interrupt_anywhere(functools.partial(a_download, server), tmp_path / "all")
 
 
 def test_two_downloads_at_once(server, tmp_path):
