@@ -9,6 +9,8 @@ import itertools
 import os
 import pickle
 import re
+import subprocess
+import sys
 import tarfile
 import threading
 import tracemalloc
@@ -397,6 +399,33 @@ def test_a_whole_file_in_the_original_form_is_read_in_time():
     split = archive._to_split(archive._values(raw))
     assert np.array_equal(split.images.numpy().reshape(-1, 3072), content[b"data"])
     assert split.labels.tolist() == content[b"labels"] == batch["labels"]
+
+
+LARGE = """
+import sys
+from cnn_lessons import data, models, training
+cifar = data.load(sys.argv[1], announce=str)
+batches = cifar.batches("train", 128, augment=True)
+for number, batch in zip(range(20), batches):
+    pass
+training.evaluate(models.LeNet5(), cifar.batches("validation", 512))
+told = dict(line.split(":") for line in open("/proc/self/status"))
+print(len(cifar.train), told["VmHWM"].split()[0])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the memory")
+def test_all_pictures_of_the_size_of_cifar10_leave_room_on_a_machine_of_4_gb(tmp_path):
+    """A process of 1.4 GB reads, augments and looks at them all: half of it is PyTorch itself."""
+    folder = tmp_path / archive.FOLDER
+    folder.mkdir()
+    raw = pickled(a_batch(0, 10_000))
+    for name, content in file_contents().items():
+        (folder / name).write_bytes(content if name == "batches.meta" else raw)
+    command = [sys.executable, "-c", LARGE, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    count, kilobytes = map(int, done.stdout.split())
+    assert count == 45_000 and kilobytes < 2_900_000
 
 
 def test_known_checksums_are_not_unverified(folder, monkeypatch):

@@ -266,7 +266,7 @@ def _lines(record: Record) -> list[dict[str, str]]:
 
 
 def _cells(row: Row, batch: int, unknown: str) -> dict[str, str]:
-    name, kind = tidy(row.name, WIDTH), tidy(row.kind, WIDTH)
+    name, kind = tidy(row.name, 2 * WIDTH), tidy(row.kind, WIDTH)
     cells = {"layer": name, "kind": kind, "output": shape_text(row.output, batch)}
     if row.window:
         sizes, stride, padding, dilation = row.window
