@@ -15,7 +15,7 @@ import pytest
 from cnn_lessons.training import precision
 from tests.interrupted import KINDS, Clock
 
-MOMENTS = int(os.environ.get("CNN_LESSONS_INTERRUPTS", "40"))  # of each kind of work
+MOMENTS = int(os.environ.get("CNN_LESSONS_INTERRUPTS", "25"))  # of each kind of work
 LOCKS = ("threading", "tqdm", "queue", "urllib3", "requests", "http", "socket", "logging", "ssl")
 # Python drops what is raised while it takes something apart, and tells so.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
