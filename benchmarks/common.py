@@ -1,10 +1,11 @@
 """What the benchmarks share: options, the machine in words, medians in turn, the usual loop."""
 
 import argparse
+import functools
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from statistics import median
 
@@ -14,11 +15,13 @@ import torchvision
 from torch import nn
 from torch.utils.data import DataLoader
 
-from cnn_lessons import data, networks
+from cnn_lessons import data, networks, training
 from cnn_lessons.files import write_whole
 from cnn_lessons.table import Table
+from cnn_lessons.training.precision import has_tf32
 
-# Pictures in one timing, for some seconds; the other networks take 3,840.
+# Pictures in one timing on a CPU, for some seconds; the other networks take 3,840.
+ON_A_GPU = 25_600
 IMAGES = {"LeNet5": 25_600, "VGG16": 640, "VGG16Plain": 640}
 
 
@@ -33,12 +36,20 @@ def options(description: str, names: tuple[str, ...] = ()) -> argparse.ArgumentP
     return parser
 
 
+def with_device(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """--device, for a benchmark that runs on any; the fastest if left out."""
+    what = {"type": torch.device, "default": training.device()}
+    parser.add_argument("--device", help="cpu, cuda or mps", **what)
+    return parser
+
+
+@functools.cache
 def pictures(quick: bool) -> data.Dataset:
     return data.generate(train=600, test=200) if quick else data.load()
 
 
-def machine() -> dict[str, str]:
-    """The machine and the versions in words, without its name."""
+def machine(device: torch.device | None = None) -> dict[str, str]:
+    """The machine and the versions in words, without its name; of a GPU if that was the device."""
     model = platform.processor() or platform.machine()
     about = Path("/proc/cpuinfo")
     if about.exists():
@@ -47,7 +58,7 @@ def machine() -> dict[str, str]:
         model = next(iter(names), model)
     threads = torch.get_num_threads()
     words = f"{os.cpu_count()} cores of {model}, {threads} thread{'s' * (threads > 1)}"
-    if torch.cuda.is_available():
+    if (device or training.device()).type == "cuda":
         words = f"{torch.cuda.get_device_name()}, {words}"
     return {
         "machine": words,
@@ -70,9 +81,15 @@ def in_turn(variants: dict[str, Callable[[], float]], rounds: int) -> dict[str, 
 
 
 def speed_options(description: str) -> argparse.ArgumentParser:
-    parser = options(description, tuple(networks.NETWORKS))
+    parser = with_device(options(description, tuple(networks.NETWORKS)))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, default=128)
     return parser
+
+
+def precisions(device: torch.device) -> list[str]:
+    """Those that are measured on a device."""
+    return ["float32", *(["tf32"] if has_tf32(device) else []), "bfloat16"]
 
 
 def speeds(
@@ -80,21 +97,49 @@ def speeds(
 ) -> Iterator[tuple[str, dict[str, float]]]:
     """For each network that the command line names, the medians of its variants.
 
-    `variants(dataset, name, images, quick)` gives what to run, each returning pictures a second.
+    `variants(dataset, name, images, chosen)` gives what to run, each returning pictures a second.
     """
     dataset = pictures(chosen.quick)
     for name in chosen.networks:
-        images = 256 if chosen.quick else IMAGES.get(name, 3_840)
-        runs = variants(dataset, name, images, chosen.quick)
+        images = IMAGES.get(name, 3_840) if chosen.device.type == "cpu" else ON_A_GPU
+        images = 256 if chosen.quick else images
+        runs = variants(dataset, name, images, chosen)
         yield name, in_turn(runs, 1 if chosen.quick else chosen.rounds)
 
 
 def report(benchmark: str, rows: list[dict], chosen: argparse.Namespace, **facts) -> list[dict]:
-    """Print the rows and the machine; with --folder, write them as JSON, and `facts` with them."""
-    record = {"benchmark": benchmark, "rows": rows, **facts, **machine()}
-    print(Table.of(rows).markdown(), machine(), sep="\n")
+    """Print the rows and the machine; with --folder, write them as JSON, and `facts` with them.
+
+    What was measured on another device than the CPU has its name, so that both can be stored.
+    """
+    device = getattr(chosen, "device", torch.device("cpu"))
+    benchmark += "" if device.type == "cpu" else f"_{device.type}"
+    where = machine(device)
+    record = {"benchmark": benchmark, "rows": rows, **facts, **where}
+    print(Table.of(rows).markdown(), where, sep="\n")
     if chosen.folder:
         write_json(chosen.folder / f"{benchmark}.json", record)
+    return rows
+
+
+def run_missing(
+    path: Path, about: dict, runs: Mapping[tuple[str, int], Callable[[], dict]], **facts
+) -> list[dict]:
+    """The rows that a file has, then those of `runs`, by variant and seed, that it had not.
+
+    Each is added to the file as soon as it is there, so that a sweep can be run in parts. `about`
+    stands before the rows in the file, `facts` after them.
+    """
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    there = {(row["variant"], row["seed"]) for row in rows}
+    for (variant, seed), run in runs.items():
+        if (variant, seed) not in there:
+            rows.append({"variant": variant, "seed": seed} | run())
+            write_json(path, about | {"rows": rows} | facts)
+            numbers = {key: value for key, value in rows[-1].items() if np.isscalar(value)}
+            print(
+                {key: value for key, value in numbers.items() if key not in machine()}, flush=True
+            )
     return rows
 
 
@@ -106,7 +151,8 @@ def hold_taps(weight: nn.Parameter, live: torch.Tensor) -> None:
     """Set the taps of a kernel that are not `live`, of booleans (k, k), to zero for ever."""
     with torch.no_grad():
         weight *= live
-    weight.register_hook(lambda gradient: gradient * live)
+    on = functools.cache(live.to)  # a network may go to another device after this
+    weight.register_hook(lambda gradient: gradient * on(gradient.device))
 
 
 class UsualSet(torchvision.datasets.CIFAR10):
@@ -118,8 +164,10 @@ class UsualSet(torchvision.datasets.CIFAR10):
         self.transform, self.target_transform = transform, None
 
 
-def usual_loader(dataset: data.Dataset, images: int, workers: int = 2) -> DataLoader:
-    """Batches of 128 as most public code makes them: PIL, one picture at a time, two workers."""
+def usual_loader(
+    dataset: data.Dataset, images: int, workers: int = 2, batch_size: int = 128, pin: bool = False
+) -> DataLoader:
+    """Batches as most public code makes them: PIL, one picture at a time, two workers."""
     transforms = torchvision.transforms
     transform = transforms.Compose(
         [
@@ -130,16 +178,23 @@ def usual_loader(dataset: data.Dataset, images: int, workers: int = 2) -> DataLo
         ]
     )
     chosen = UsualSet(dataset.train.head(images), transform)
-    keep = {"persistent_workers": workers > 0}
-    return DataLoader(chosen, batch_size=128, shuffle=True, num_workers=workers, **keep)
+    how = {"num_workers": workers, "persistent_workers": workers > 0, "pin_memory": pin}
+    return DataLoader(chosen, batch_size=batch_size, shuffle=True, **how)
 
 
-def usual_epoch(model: nn.Module, loader: DataLoader, optimizer: torch.optim.Optimizer) -> float:
+def usual_epoch(
+    model: nn.Module,
+    loader: DataLoader,
+    optimizer: torch.optim.Optimizer,
+    device: torch.device = torch.device("cpu"),  # noqa: B008
+) -> float:
     """One pass as most public code makes it, loss and accuracy read after every batch."""
     model.train()
     criterion = nn.CrossEntropyLoss()
     train_loss, correct, total = 0.0, 0, 0
     for inputs, targets in loader:
+        # Only pinned memory is copied while the rest goes on.
+        inputs, targets = (each.to(device, non_blocking=True) for each in (inputs, targets))
         optimizer.zero_grad()
         outputs = model(inputs)
         loss = criterion(outputs, targets)

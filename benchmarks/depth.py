@@ -7,8 +7,8 @@ Each finished training is added to the results at once, and one that is there is
 `networks.depth_sweep` reads it.
 """
 
-import json
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -36,9 +36,9 @@ def one(dataset, kind: str, depth: int, seed: int, recipe, checkpoints: Path | N
         raise SystemExit(1)
     test = training.evaluate(model, dataset.batches("test", 500, device=device))
     curves = {name: [round(value, 4) for value in history.column(name)] for name in CURVES}
-    found = {"variant": f"{kind} {depth}", "seed": seed, "epochs": recipe.epochs}
-    found |= {"test_accuracy": round(test.accuracy, 4), "seconds": round(history.seconds)}
-    return found | curves | {"recipe": asdict(recipe), **common.machine()}
+    found = {"epochs": recipe.epochs, "test_accuracy": round(test.accuracy, 4)}
+    found |= {"seconds": round(history.seconds), **curves}
+    return found | {"recipe": asdict(recipe), **common.machine()}
 
 
 def main(arguments=None) -> list[dict]:
@@ -56,19 +56,14 @@ def main(arguments=None) -> list[dict]:
     recipe = replace(recipe, precision="float32" if chosen.quick else "bfloat16")
     if chosen.epochs is not None:
         recipe = replace(recipe, epochs=chosen.epochs)
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
-    there = {(row["variant"], row["seed"]) for row in rows}
-    for kind, depth, seed in [
-        (k, d, s) for s in chosen.seeds for d in chosen.depths for k in KINDS
-    ]:
-        if (f"{kind} {depth}", seed) in there:
-            continue
-        rows.append(one(dataset, kind, depth, seed, recipe, chosen.checkpoints))
-        record = {"benchmark": "depth", "data": dataset.name, "rows": rows}
-        common.write_json(path, record)
-        last = {key: rows[-1][key] for key in ("variant", "seed", "test_accuracy", "seconds")}
-        print(last, flush=True)
-    return rows
+    how = (recipe, chosen.checkpoints)
+    runs = {
+        (f"{kind} {depth}", seed): partial(one, dataset, kind, depth, seed, *how)
+        for seed in chosen.seeds
+        for depth in chosen.depths
+        for kind in KINDS
+    }
+    return common.run_missing(path, {"benchmark": "depth", "data": dataset.name}, runs)
 
 
 if __name__ == "__main__":

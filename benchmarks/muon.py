@@ -28,7 +28,8 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.9,
         weight_decay: float = 0.0,
     ):
-        super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        options = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+        super().__init__(parameters, options | {"capturable": True})  # a rate may be a tensor
 
     @torch.no_grad()
     def step(self, closure=None) -> None:

@@ -16,13 +16,15 @@ from cnn_lessons import networks, training
 from cnn_lessons.table import Table
 
 
-def one(dataset, name: str, recipe: training.Recipe, seed: int, checkpoints: Path | None):
+def one(
+    dataset, name: str, recipe: training.Recipe, seed: int, checkpoints: Path | None,
+    device: torch.device,
+):  # fmt: skip
     """The trained network, its history, its processor seconds, and how it does on the test set.
 
     Processor seconds are summed over the threads, and do not count what else a machine did. Those
     of a run that was stopped and went on are those since then.
     """
-    device = training.device()
     torch.manual_seed(seed)
     model = networks.build(name, recipe.start).to(device)
     how = {"seed": seed, "device": device, "images": recipe.images}
@@ -42,7 +44,7 @@ def one(dataset, name: str, recipe: training.Recipe, seed: int, checkpoints: Pat
 
 def main(arguments=None) -> list[dict]:
     """Train, write, print a row a network."""
-    parser = common.options(__doc__, tuple(networks.NETWORKS))
+    parser = common.with_device(common.options(__doc__, tuple(networks.NETWORKS)))
     parser.add_argument("--profile", choices=training.PROFILES, default="cpu")
     parser.add_argument("--epochs", type=int, help="another number than the recipe's")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
@@ -56,7 +58,8 @@ def main(arguments=None) -> list[dict]:
         recipe = training.RECIPES[name]["test" if chosen.quick else chosen.profile]
         if chosen.epochs is not None:
             recipe = replace(recipe, epochs=chosen.epochs)
-        runs = [one(dataset, name, recipe, seed, chosen.checkpoints) for seed in chosen.seeds]
+        how = (chosen.checkpoints, chosen.device)
+        runs = [one(dataset, name, recipe, seed, *how) for seed in chosen.seeds]
         accuracies = [round(result.accuracy, 4) for *_, result in runs]
         record = {"network": name, "accuracy": round(mean(accuracies), 4)}
         record |= {"lowest": min(accuracies), "highest": max(accuracies), "seeds": chosen.seeds}
@@ -64,7 +67,7 @@ def main(arguments=None) -> list[dict]:
         record |= {"images": recipe.images or len(dataset.train), "data": dataset.name}
         record["seconds"] = round(mean(run[1].seconds for run in runs))
         record["processor_seconds"] = round(mean(run[2] for run in runs))
-        record |= {"precision": runs[0][1].precision, **common.machine()}
+        record |= {"precision": runs[0][1].precision, **common.machine(chosen.device)}
         common.write_json(chosen.folder / f"{name}.json", record)
         if chosen.save:
             save(runs[0][0], record, dataset, chosen.weights)

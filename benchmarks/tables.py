@@ -1,4 +1,4 @@
-"""The tables of the README, made from benchmarks/results: `python -m benchmarks.tables`.
+"""The tables of benchmarks/README.md, made from benchmarks/results: `python -m benchmarks.tables`.
 
 Each stands between two comments, such as <!-- results --> and <!-- end of results -->.
 """
@@ -16,7 +16,7 @@ from cnn_lessons.shapes import on_meta
 from cnn_lessons.table import Table
 from cnn_lessons.training.recipes import PRECISIONS, RECIPES
 
-README = Path(__file__).parents[1] / "README.md"
+README = Path(__file__).with_name("README.md")
 
 
 def accuracies() -> list[dict]:
@@ -92,7 +92,7 @@ TABLES = {
 
 
 def filled(text: str) -> str:
-    """The README's text with its tables made anew."""
+    """The text with its tables made anew."""
     for name, rows in TABLES.items():
         place = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
         made = Table.of(rows()).markdown()
@@ -101,7 +101,7 @@ def filled(text: str) -> str:
 
 
 def main() -> None:
-    """Write them into the README."""
+    """Write them into their page."""
     write_whole(README, filled(README.read_text(encoding="utf-8")).encode())
 
 

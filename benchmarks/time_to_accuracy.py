@@ -24,27 +24,32 @@ MARKS = {  # the accuracy to pass, what is changed of our recipe, and another op
 }
 
 
-def usual(dataset, name: str, loader: DataLoader, mark: float, most: int, seed: int) -> tuple:
+def usual(
+    dataset, name: str, loader: DataLoader, mark: float, most: int, seed: int, device: torch.device
+) -> tuple:
     """Seconds and epochs to the mark, None for the seconds where `most` epochs do not reach it."""
     torch.manual_seed(seed)
-    model, seconds = networks.build(name), 0.0
+    model, seconds = networks.build(name).to(device), 0.0
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    test = dataset.batches("test", 500, device=device)
     for epoch in range(1, most + 1):
         start = time.perf_counter()
-        common.usual_epoch(model, loader, optimizer)
+        common.usual_epoch(model, loader, optimizer, device)
         seconds += time.perf_counter() - start
-        if training.evaluate(model, dataset.batches("test", 500)).accuracy >= mark:
+        if training.evaluate(model, test).accuracy >= mark:
             return seconds, epoch
     return None, most
 
 
-def ours(dataset, name: str, changes: dict, optimizer, mark: float, seed: int) -> tuple:
+def ours(
+    dataset, name: str, changes: dict, optimizer, mark: float, seed: int, device: torch.device
+) -> tuple:
     """The same of `fit`; it is measured on the test pictures after each epoch as well."""
     recipe = replace(training.RECIPES[name]["cpu"], precision="auto", **changes)
     torch.manual_seed(seed)
-    train = dataset.batches("train", recipe.batch_size, augment=False, seed=seed)
-    test = dataset.batches("test", 500)
-    model, how = networks.build(name), {"progress": False, "optimizer": optimizer}
+    train = dataset.batches("train", recipe.batch_size, augment=False, seed=seed, device=device)
+    test = dataset.batches("test", 500, device=device)
+    model, how = networks.build(name).to(device), {"progress": False, "optimizer": optimizer}
     history, seconds = training.fit(model, train, test, recipe, **how), 0.0
     for epoch in history.epochs:
         seconds += epoch.seconds
@@ -55,7 +60,7 @@ def ours(dataset, name: str, changes: dict, optimizer, mark: float, seed: int) -
 
 def main(arguments=None) -> list[dict]:
     """Print a table of two rows a network."""
-    parser = common.options(__doc__, tuple(MARKS))
+    parser = common.with_device(common.options(__doc__, tuple(MARKS)))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--most", type=int, default=30, help="epochs after which the usual stops")
     chosen = parser.parse_args(arguments)
@@ -64,10 +69,12 @@ def main(arguments=None) -> list[dict]:
         (mark, changes, optimizer), most, rows = MARKS[name], chosen.most, []
         if chosen.quick:
             mark, changes, most = 0.05, changes | {"epochs": 1}, 1
-        loader = common.usual_loader(dataset, len(dataset.train), 0 if chosen.quick else 2)
+        workers, pin = 0 if chosen.quick else 2, chosen.device.type == "cuda"
+        loader = common.usual_loader(dataset, len(dataset.train), workers, pin=pin)
+        end = (chosen.seed, chosen.device)
         measured = {
-            "fit": ours(dataset, name, changes, optimizer, mark, chosen.seed),
-            "usual": usual(dataset, name, loader, mark, most, chosen.seed),
+            "fit": ours(dataset, name, changes, optimizer, mark, *end),
+            "usual": usual(dataset, name, loader, mark, most, *end),
         }
         for who, (seconds, epoch) in measured.items():
             reached = "not reached" if seconds is None else round(seconds, 1)

@@ -41,7 +41,7 @@ RECIPE_HELP = {
     "images": "number of training pictures; left out: all",
     "warmup": "share of the training (0 to 1) in which the learning rate climbs",
     "clip": "greatest length of the gradient, for networks that are hard to start",
-    "precision": "bfloat16 is faster on some machines; auto tries which",
+    "precision": "bfloat16 or tf32 is faster on some machines; auto tries which",
     "start": "how the first weights are drawn; own: as the network's class does",
 }
 TYPES = {"int": int, "float": float, "str": str, "int | None": int, "float | None": float}
@@ -87,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(run=hand_out)
     place = lessons.REPOSITORY / "my-lessons"
     command.add_argument("--folder", default=place, help="where (default: my-lessons)")
+    command.add_argument("--without-answers", action="store_true", help="for a class")
     return options
 
 
@@ -179,7 +180,8 @@ def train(chosen: argparse.Namespace) -> int:
 
 def hand_out(chosen: argparse.Namespace) -> int:
     """Copy the lessons, and tell what happened to those that were there."""
-    news = lessons.hand_out(chosen.folder, lessons.REPOSITORY / "notebooks")
+    source = lessons.REPOSITORY / "notebooks"
+    news = lessons.hand_out(chosen.folder, source, answers=not chosen.without_answers)
     print(*news, f"The lessons are in {chosen.folder}.", sep="\n")
     return 0
 

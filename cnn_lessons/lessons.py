@@ -1,4 +1,7 @@
-"""The learner's working copy of the lessons: without outputs, and never overwritten."""
+"""The learner's working copy of the lessons: without outputs, and never overwritten.
+
+For a teacher it is made without the answers too.
+"""
 
 import json
 from hashlib import sha256
@@ -8,24 +11,33 @@ from pathlib import Path
 from cnn_lessons.files import write_whole
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+GLOSSARY = "docs/glossary.md"
 
 
-def hand_out(folder: str | Path, source: str | Path) -> list[str]:
+def hand_out(folder: str | Path, source: str | Path, answers: bool = True) -> list[str]:
     """Copy the lessons of `source` into `folder`; say in sentences what was there before.
 
-    The copies have no outputs. What a learner has changed or run stays as it is. If the lesson is
-    newer than such a copy, it comes beside it, as `03_vgg.new.ipynb`; a copy that nobody has
-    touched is replaced. Raises OSError where there are no lessons, and where nothing can be read or
-    written.
+    The copies have no outputs, and without `answers` no cell with the tag `answer` either. What a
+    learner has changed or run stays as it is. If the lesson is newer than such a copy, it comes
+    beside it, as `03_vgg.new.ipynb`; a copy that nobody has touched is replaced. The glossary, to
+    which they link, is put beside them. Raises OSError where there are no lessons, and where
+    nothing can be read or written.
     """
     paths = sorted(Path(source).glob("*.ipynb"))
     if not paths:
         raise OSError(f"there are no lessons in {source}: get the whole repository")
-    return [words for path in paths if (words := _hand_out(path, Path(folder)))]
+    glossary, copy = Path(source).parent / GLOSSARY, Path(folder) / Path(GLOSSARY).name
+    if glossary.exists() and not copy.exists():
+        write_whole(copy, glossary.read_bytes())
+    return [words for path in paths if (words := _hand_out(path, Path(folder), answers))]
 
 
-def _hand_out(path: Path, folder: Path) -> str:
-    lesson = json.loads(path.read_text(encoding="utf-8"))
+def _hand_out(path: Path, folder: Path, answers: bool) -> str:
+    text = path.read_text(encoding="utf-8")
+    lesson = json.loads(text.replace(f"](../{GLOSSARY})", f"]({Path(GLOSSARY).name})"))
+    if not answers:
+        kept = [c for c in lesson["cells"] if "answer" not in c["metadata"].get("tags", [])]
+        lesson["cells"] = kept
     for cell in lesson["cells"]:
         if cell["cell_type"] == "code":
             cell |= {"outputs": [], "execution_count": None}

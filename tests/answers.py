@@ -24,7 +24,8 @@ class Answer(IPyNbCell):
 def answer_to(item: IPyNbCell) -> Answer:
     cells = item.parent.nb.cells
     (place,) = [k for k, cell in enumerate(cells) if cell is item.cell]
-    folded = ANSWER.search("".join(cell.source for cell in cells[place + 1 : place + 2]))
+    tagged = (cell.source for cell in cells[place:] if "answer" in cell.metadata.get("tags", []))
+    folded = ANSWER.search(next(tagged, ""))
     source = folded.group(1) if folded else "'no folded answer'"
     return Answer.from_parent(
         item.parent,

@@ -62,8 +62,9 @@ def stamp(lesson: nbformat.NotebookNode, name: str, address: str = "", commit: s
 
 
 def stamped(text: str, address: str = "") -> str:
-    """README or CITATION.cff with the clone line or the address in its place, or without."""
-    lines = f"\nFirst, get it:\n\n    git clone {address}\n" if address else ""
+    """A README or CITATION.cff with the clone line or the address in its place, or without."""
+    words = "先取得本课程：" if "## 两条命令" in text else "First, get it:"
+    lines = f"\n{words}\n\n    git clone {address}\n" if address else ""
     text = re.sub(
         r"(<!-- address -->).*?(\n<!-- /address -->)",
         lambda found: found[1] + lines.removesuffix("\n") + found[2],
@@ -96,7 +97,7 @@ def main(arguments: list[str]) -> None:
         lesson = nbformat.read(path, as_version=4)
         stamp(lesson, path.relative_to(NOTEBOOKS).as_posix(), address, commit)
         write_whole(path, (nbformat.writes(lesson) + "\n").encode())
-    for path in (REPOSITORY / "README.md", REPOSITORY / "CITATION.cff"):
+    for path in (REPOSITORY / name for name in ("README.md", "README.zh.md", "CITATION.cff")):
         write_whole(path, stamped(path.read_text(encoding="utf-8"), address).encode())
     print(f"The course now names {address or 'no address'}.")
 

@@ -3,13 +3,14 @@
 import importlib
 import json
 from dataclasses import replace
+from functools import partial
 from statistics import mean
 
 import pytest
 import torch
 from torch import nn
 
-from benchmarks import challenge, common, muon, results, tables, tried
+from benchmarks import challenge, common, muon, on_a_card, results, tables, tried
 from cnn_lessons import data, networks, training
 from cnn_lessons.shapes import on_meta
 
@@ -40,6 +41,75 @@ def test_a_benchmark_prints_and_writes_a_table(name, options, columns, capsys, t
     [file] = tmp_path.glob(f"{name}*.json")  # some write one a network
     record = json.loads(file.read_text())
     assert record["rows"] == rows and {"machine", "versions"} <= set(record)
+
+
+def test_what_is_for_a_gpu_runs_on_a_cpu_within_its_time(tmp_path, monkeypatch):
+    """Each result in a folder of its own; what fails or takes too long hinders nothing after it."""
+    known = ["tests", *(f"{what}-LeNet5" for what in ("limit-128", "limit-512", "loop-128"))]
+    known += ["recipe-LeNet5", "loop-512-LeNet5"]
+    options = [*LENET, "--device", "cpu", "--folder", str(tmp_path)]
+    monkeypatch.setattr(on_a_card, "tests", lambda quick: None)
+    rows = on_a_card.main(options)
+    assert [(row["what"], row["ended"]) for row in rows] == [(name, "done") for name in known]
+    assert json.loads((tmp_path / "summary.json").read_text())["rows"] == rows
+    assert (tmp_path / "recipe-LeNet5" / "LeNet5.json").exists()
+    assert json.loads((tmp_path / "limit-512-LeNet5" / "compute_limit.json").read_text())["rows"]
+
+    def never_ends(quick):
+        while True:
+            pass
+
+    monkeypatch.setattr(on_a_card, "tests", never_ends)
+    ends = [row["ended"] for row in on_a_card.main([*options, "--minutes", "0.001"])]
+    assert ends == ["stopped, the time is over"] + 5 * ["not begun, the time is over"]
+    assert on_a_card.ended(lambda: 1 / 0, 9) == "failed: ZeroDivisionError('division by zero')"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_on_cuda_there_are_three_columns_and_three_precisions(tmp_path):
+    options = [*LENET, "--device", "cuda", "--folder", str(tmp_path)]
+    rows = importlib.import_module("benchmarks.compute_limit").main(options)
+    assert "fit / graph" in rows[0] and (tmp_path / "compute_limit_cuda.json").exists()
+    importlib.import_module("benchmarks.training_loop").main(options)
+    assert (tmp_path / "training_loop_cuda.json").exists()
+
+
+def test_what_is_missing_is_run_and_written_at_once(tmp_path):
+    path, ran = tmp_path / "sweep.json", []
+
+    def run(name, seed):
+        ran.append((name, seed))
+        if name == "b":
+            raise KeyboardInterrupt
+        return {"loss": 0.5, "curve": [1, 2]}
+
+    def sweep(names):
+        runs = {(name, 0): partial(run, name, 0) for name in names}
+        return common.run_missing(path, {"benchmark": "made"}, runs, machine="one")
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep("abc")
+    row = {"variant": "a", "seed": 0, "loss": 0.5, "curve": [1, 2]}
+    expected = {"benchmark": "made", "rows": [row], "machine": "one"}
+    assert json.loads(path.read_text()) == expected and list(expected) == list(
+        json.loads(path.read_text())
+    )
+    assert [each["variant"] for each in sweep("ac")] == ["a", "c"]
+    assert ran == [("a", 0), ("b", 0), ("c", 0)]
+
+
+def test_taps_are_held_and_muon_takes_a_rate_that_is_a_tensor():
+    live = torch.tensor([[True, False], [True, True]])
+    weights = []
+    for rate in (torch.tensor(0.1), 0.1):
+        weights.append(nn.Parameter(torch.ones(2, 1, 2, 2)))
+        common.hold_taps(weights[-1], live)
+        optimizer = muon.Muon(weights[-1:], lr=rate, weight_decay=0.1)
+        (weights[-1] * torch.arange(1.0, 9.0).view(2, 1, 2, 2)).sum().backward()
+        assert torch.equal(weights[-1].grad != 0, live.expand(2, 1, 2, 2))
+        optimizer.step()
+    torch.testing.assert_close(*weights)
+    assert all(group["capturable"] for group in optimizer.param_groups)
 
 
 def test_the_sweep_of_depths_is_read_back_and_runs_nothing_twice(tmp_path):
@@ -158,14 +228,14 @@ def test_medians_are_taken_in_turn_after_a_first_run_of_each():
     assert found == {"a": 2, "b": 5} and "".join(calls) == "abababab"
 
 
-def test_the_readme_shows_the_results_that_are_stored():
+def test_their_page_shows_the_results_that_are_stored():
     text = tables.README.read_text(encoding="utf-8")
     assert tables.filled(text) == text, "run `python -m benchmarks.tables`"
     for network in networks.results():
         assert f"| {network} |" in text
 
 
-def test_the_readme_is_filled_between_its_comments_only(monkeypatch):
+def test_their_page_is_filled_between_its_comments_only(monkeypatch):
     monkeypatch.setattr(tables, "TABLES", {"results": lambda: [{"new": "a"}]})
     text = "before\n<!-- results -->\nold\n<!-- end of results -->\nafter\n"
     assert tables.filled(text) == text.replace("old", "| new |\n| --- |\n| a |")

@@ -379,7 +379,7 @@ def test_the_precision_that_was_found_is_kept(tmp_path, monkeypatch):
     recipe, asked = replace(RECIPE, precision="auto"), []
 
     def found(answer):
-        return lambda *_: asked.append(answer) or answer
+        return lambda *_, **how: asked.append(answer) or answer
 
     monkeypatch.setattr(loop, "faster_precision", found("bfloat16"))
     _, stopped = train_for(0, tmp_path / "run", recipe)  # before the first epoch is over

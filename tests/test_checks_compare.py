@@ -13,15 +13,7 @@ from cnn_lessons.models import VGG, LeNet5, ResNetCIFAR
 from cnn_lessons.models.resnet import three_stages
 from cnn_lessons.shapes import record
 from tests.networks import CASES, build_on_meta
-from tests.verdicts import (
-    NONSENSE,
-    assert_five_wrong_answers_each,
-    assert_right,
-    assert_wrong,
-    broken,
-    judge,
-    nothing,
-)
+from tests.verdicts import ChecksOfALesson, assert_right, broken, nothing
 
 LINEAR, ALL = (123_642_856, 123_633_664), (138_357_544, 15_470_264_320)  # VGG-16: parameters, MACs
 SHARES = (LINEAR[0] / ALL[0], LINEAR[1] / ALL[1])
@@ -206,15 +198,6 @@ WRONG = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("check", "answer", "says", "not_says"), WRONG)
-def test_each_slip_has_its_sentence(check, answer, says, not_says):
-    assert_wrong(check, answer, says, not_says)
-
-
-def test_every_check_is_tried_with_wrong_answers():
-    assert_five_wrong_answers_each(compare, WRONG)
-
-
 NOT_YET = [
     (checks.check_head_shares, None, "head_shares"),
     (checks.check_cost_at_224, None, "macs_at_224"),
@@ -228,17 +211,8 @@ NOT_YET = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("check", "answer", "says"), NOT_YET)
-def test_what_is_not_attempted_is_not_wrong(check, answer, says):
-    verdict = judge(check, answer)
-    assert verdict.passed is None and says in verdict.text
-
-
-@pytest.mark.parametrize("nonsense", NONSENSE, ids=range(len(NONSENSE)))
-def test_nonsense_is_wrong_and_raises_nothing(nonsense):
-    for check, _, _ in NOT_YET:
-        verdict = judge(check, nonsense)
-        assert verdict.passed is False and repr(verdict), verdict
+class TestTheChecks(ChecksOfALesson):
+    lesson, wrong, not_yet = compare, WRONG, NOT_YET
 
 
 def test_the_numbers_are_those_of_the_networks():

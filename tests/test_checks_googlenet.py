@@ -20,16 +20,7 @@ from cnn_lessons.models.googlenet import (
 )
 from cnn_lessons.shapes import on_meta
 from cnn_lessons.training import RECIPES
-from tests.verdicts import (
-    NONSENSE,
-    assert_five_wrong_answers_each,
-    assert_right,
-    assert_wrong,
-    broken,
-    judge,
-    nothing,
-    prints,
-)
+from tests.verdicts import ChecksOfALesson, assert_right, broken, nothing, prints
 
 REPAIRED = (384, 192, 384, 48, 128, 128)  # the paper's row 5b
 
@@ -274,15 +265,6 @@ WRONG = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("check", "answer", "says", "not_says"), WRONG)
-def test_each_slip_has_its_sentence(check, answer, says, not_says):
-    assert_wrong(check, answer, says, not_says)
-
-
-def test_every_check_is_tried_with_wrong_answers():
-    assert_five_wrong_answers_each(googlenet, WRONG)
-
-
 NOT_YET = [
     (checks.check_module_weights, None, "weights_3a"),
     (checks.check_first_loss, None, "first_loss"),
@@ -299,17 +281,8 @@ NOT_YET = [
 ]
 
 
-@pytest.mark.parametrize(("check", "answer", "says"), NOT_YET)
-def test_what_is_not_attempted_is_not_wrong(check, answer, says):
-    verdict = judge(check, answer)
-    assert verdict.passed is None and says in verdict.text
-
-
-@pytest.mark.parametrize("nonsense", NONSENSE, ids=range(len(NONSENSE)))
-def test_nonsense_is_wrong_and_raises_nothing(nonsense):
-    for check, _, _ in NOT_YET:
-        verdict = judge(check, nonsense)
-        assert verdict.passed is False and repr(verdict), verdict
+class TestTheChecks(ChecksOfALesson):
+    lesson, wrong, not_yet = googlenet, WRONG, NOT_YET
 
 
 def test_the_numbers_are_those_of_the_networks():

@@ -11,15 +11,7 @@ from torch.nn import functional as F
 from cnn_lessons import checks, training
 from cnn_lessons.checks import lenet5
 from cnn_lessons.models import LeNet5
-from tests.verdicts import (
-    NONSENSE,
-    assert_five_wrong_answers_each,
-    assert_right,
-    assert_wrong,
-    broken,
-    judge,
-    prints,
-)
+from tests.verdicts import ChecksOfALesson, assert_right, broken, prints
 
 NAMES = tuple("abcdefghij")
 
@@ -276,15 +268,6 @@ WRONG = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("check", "answer", "says", "not_says"), WRONG)
-def test_each_slip_has_its_sentence(check, answer, says, not_says):
-    assert_wrong(check, answer, says, not_says)
-
-
-def test_every_check_is_tried_with_wrong_answers():
-    assert_five_wrong_answers_each(lenet5, WRONG)
-
-
 NOT_YET = [
     (checks.check_lenet5, None, "MyLeNet5"),
     (checks.check_lenet5, mine(**dict.fromkeys(lenet5.LAYERS)), "Fill the gaps"),
@@ -299,17 +282,8 @@ NOT_YET = [
 ]
 
 
-@pytest.mark.parametrize(("check", "answer", "says"), NOT_YET)
-def test_what_is_not_attempted_is_not_wrong(check, answer, says):
-    verdict = judge(check, answer)
-    assert verdict.passed is None and says in verdict.text
-
-
-@pytest.mark.parametrize("nonsense", NONSENSE, ids=range(len(NONSENSE)))
-def test_nonsense_is_wrong_and_raises_nothing(nonsense):
-    for check, _, _ in NOT_YET:
-        verdict = judge(check, nonsense)
-        assert verdict.passed is False and repr(verdict), verdict
+class TestTheChecks(ChecksOfALesson):
+    lesson, wrong, not_yet = lenet5, WRONG, NOT_YET
 
 
 def test_a_right_network_is_told_how_it_fits():

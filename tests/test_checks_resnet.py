@@ -12,16 +12,7 @@ from cnn_lessons import checks
 from cnn_lessons.checks import resnet
 from cnn_lessons.models import ArticleResNet, BasicBlock, ResNet, ResNetCIFAR
 from cnn_lessons.models.resnet import Bottleneck as OurBottleneck
-from tests.verdicts import (
-    NONSENSE,
-    assert_five_wrong_answers_each,
-    assert_right,
-    assert_wrong,
-    broken,
-    judge,
-    nothing,
-    prints,
-)
+from tests.verdicts import ChecksOfALesson, assert_right, assert_wrong, broken, nothing, prints
 
 # --- option A -----------------------------------------------------------------------------------
 
@@ -436,15 +427,6 @@ WRONG = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("check", "answer", "says", "not_says"), WRONG)
-def test_each_slip_has_its_sentence(check, answer, says, not_says):
-    assert_wrong(check, made(answer), says, not_says)
-
-
-def test_every_check_is_tried_with_wrong_answers():
-    assert_five_wrong_answers_each(resnet, WRONG)
-
-
 NOT_YET = [
     (checks.check_weight_layers, None, "weight_layers"),
     (checks.check_projection_cost, None, "added"),
@@ -459,17 +441,12 @@ NOT_YET = [
 ]
 
 
-@pytest.mark.parametrize(("check", "answer", "says"), NOT_YET)
-def test_what_is_not_attempted_is_not_wrong(check, answer, says):
-    verdict = judge(check, answer)
-    assert verdict.passed is None and says in verdict.text
+class TestTheChecks(ChecksOfALesson):
+    lesson, wrong, not_yet = resnet, WRONG, NOT_YET
 
-
-@pytest.mark.parametrize("nonsense", NONSENSE, ids=range(len(NONSENSE)))
-def test_nonsense_is_wrong_and_raises_nothing(nonsense):
-    for check, _, _ in NOT_YET:
-        verdict = judge(check, nonsense)
-        assert verdict.passed is False and repr(verdict), verdict
+    def test_each_slip_has_its_sentence(self, slip):
+        check, answer, *says = slip
+        assert_wrong(check, made(answer), *says)
 
 
 def test_the_numbers_are_those_of_the_networks():

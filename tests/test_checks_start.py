@@ -8,14 +8,7 @@ from torch.nn import functional as F
 
 from cnn_lessons import checks, training
 from cnn_lessons.checks import start
-from tests.verdicts import (
-    NONSENSE,
-    Parts,
-    assert_five_wrong_answers_each,
-    assert_right,
-    assert_wrong,
-    judge,
-)
+from tests.verdicts import ChecksOfALesson, Parts, assert_right
 
 SOBEL = torch.tensor([[-1.0, -2, -1], [0, 0, 0], [1, 2, 1]])
 LARGEST, AVERAGE = [[7, 4], [8, 6]], [[4, 2], [3, 4]]
@@ -353,15 +346,6 @@ WRONG = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("check", "answer", "says", "not_says"), WRONG)
-def test_each_slip_has_its_sentence(check, answer, says, not_says):
-    assert_wrong(check, answer, says, not_says)
-
-
-def test_every_check_is_tried_with_wrong_answers():
-    assert_five_wrong_answers_each(start, WRONG)
-
-
 NOT_YET = [
     (checks.check_sizes, None, "five numbers"),
     (checks.check_sizes, [None] * 5, "five numbers"),
@@ -377,18 +361,8 @@ NOT_YET = [
 ]
 
 
-@pytest.mark.parametrize(("check", "answer", "says"), NOT_YET)
-def test_what_is_not_attempted_is_not_wrong(check, answer, says):
-    verdict = judge(check, answer)
-    assert verdict.passed is None and says in verdict.text
-
-
-@pytest.mark.parametrize("nonsense", NONSENSE, ids=range(len(NONSENSE)))
-def test_nonsense_is_wrong_and_raises_nothing(nonsense):
-    for check, answer, _ in NOT_YET:
-        parts = len(answer) if isinstance(answer, Parts) else 1
-        verdict = judge(check, Parts(*[nonsense] * parts))
-        assert verdict.passed is False and repr(verdict), verdict
+class TestTheChecks(ChecksOfALesson):
+    lesson, wrong, not_yet = start, WRONG, NOT_YET
 
 
 def test_the_exercise_shows_the_map_that_is_checked():

@@ -15,16 +15,7 @@ from cnn_lessons.models import VGG
 from cnn_lessons.models import vgg as model
 from cnn_lessons.see import probes
 from cnn_lessons.shapes import record
-from tests.verdicts import (
-    NONSENSE,
-    assert_five_wrong_answers_each,
-    assert_right,
-    assert_wrong,
-    broken,
-    judge,
-    nothing,
-    prints,
-)
+from tests.verdicts import ChecksOfALesson, assert_right, broken, nothing, prints
 
 E = "64 64 M 128 128 M 256 256 256 256 M 512 512 512 512 M 512 512 512 512 M"
 D = "64 64 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512 M"
@@ -343,15 +334,6 @@ WRONG = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("check", "answer", "says", "not_says"), WRONG)
-def test_each_slip_has_its_sentence(check, answer, says, not_says):
-    assert_wrong(check, answer, says, not_says)
-
-
-def test_every_check_is_tried_with_wrong_answers():
-    assert_five_wrong_answers_each(vgg, WRONG)
-
-
 NOT_YET = [
     (checks.check_convolutions, None, "convolutions"),
     (checks.check_convolutions, nothing, "returns nothing yet"),
@@ -367,17 +349,8 @@ NOT_YET = [
 ]
 
 
-@pytest.mark.parametrize(("check", "answer", "says"), NOT_YET)
-def test_what_is_not_attempted_is_not_wrong(check, answer, says):
-    verdict = judge(check, answer)
-    assert verdict.passed is None and says in verdict.text
-
-
-@pytest.mark.parametrize("nonsense", NONSENSE, ids=range(len(NONSENSE)))
-def test_nonsense_is_wrong_and_raises_nothing(nonsense):
-    for check, _, _ in NOT_YET:
-        verdict = judge(check, nonsense)
-        assert verdict.passed is False and repr(verdict), verdict
+class TestTheChecks(ChecksOfALesson):
+    lesson, wrong, not_yet = vgg, WRONG, NOT_YET
 
 
 def test_the_numbers_are_those_of_the_networks():

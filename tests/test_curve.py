@@ -4,6 +4,7 @@ import base64
 
 import pytest
 
+from cnn_lessons import data, networks
 from cnn_lessons.see import curve
 from cnn_lessons.training import Epoch, History
 
@@ -49,3 +50,24 @@ def test_the_test_profile_shows_nothing(monkeypatch, shown):
     monkeypatch.setenv("CNN_LESSONS_PROFILE", "test")
     curve.live_curve()(history([1]))
     assert shown == []
+
+
+def test_with_a_network_its_kernels_and_what_it_says_are_shown_and_replaced(monkeypatch, shown):
+    monkeypatch.setenv("CNN_LESSONS_PROFILE", "cpu")
+    net = networks.load_trained("LeNet5").train()
+    draw = curve.live_curve("LeNet-5", net, data.generate(train=100, test=10))
+    draw(history([1]))
+    draw(history([1, 2]))
+    assert net.training
+    first, second = shown[:8], shown[8:]
+    assert len(second) == 8 and all(how["update"] for _, how in second)
+    assert [how["display_id"] for _, how in first] == [how["display_id"] for _, how in second]
+    words = [each["text/plain"] for each, _ in second[::2]]
+    assert words[1].startswith("Each kernel")
+    assert words[2].startswith("It is called ")
+    assert words[3].startswith("Of 10 validation pictures ")
+
+
+def test_a_network_without_a_data_set_is_refused():
+    with pytest.raises(ValueError, match="net and dataset go together"):
+        curve.live_curve("LeNet-5", networks.load_trained("LeNet5"))

@@ -14,8 +14,9 @@ FLOORS = (
         "lessons": "",
         "models": "starts conversion",
         "shapes": "fields sights follower rows recorder",
-        "data": "batches generated drawn archive pictures",
-        "training": "history statistics recipes state checkpoint measure precision loop by_hand",
+        "data": "batches generated drawn written archive pictures",
+        "training": "history statistics recipes state checkpoint measure captured precision loop "
+        "by_hand",
     },
     {
         "networks": "",

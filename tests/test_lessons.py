@@ -12,6 +12,7 @@ import pytest
 
 from cnn_lessons import __main__ as command
 from cnn_lessons import files, lessons
+from tests.answers import ANSWER
 from tests.store_notebooks import NOTEBOOKS, REPOSITORY
 
 
@@ -74,8 +75,8 @@ def test_a_copy_has_all_cells_and_no_outputs(folders):
 def test_the_copies_of_the_real_lessons_are_notebooks_without_outputs(tmp_path):
     assert lessons.hand_out(tmp_path, NOTEBOOKS) == []
     names = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
-    assert sorted(contents(tmp_path)) == names and names
-    for path in tmp_path.iterdir():
+    assert sorted(path.name for path in tmp_path.glob("*.ipynb")) == names and names
+    for path in tmp_path.glob("*.ipynb"):
         copy = nbformat.read(path, 4)
         nbformat.validate(copy)
         assert not any(cell.get("outputs") for cell in copy.cells)
@@ -168,6 +169,58 @@ def test_an_interrupt_leaves_whole_files(folders, monkeypatch):
     assert sorted(after) == sorted(before) and after["01_next.ipynb"] == before["01_next.ipynb"]
     assert b"print(10)" in after["00_start.ipynb"]
     assert len(hand_out(folders)) == 1  # what was left is done the next time
+
+
+# --- for a class ----------------------------------------------------------------------------------
+
+
+def test_the_handout_has_neither_answers_nor_outputs_and_runs_as_the_lessons_do(tmp_path):
+    """Its code is the lessons', cell by cell, and they run unanswered: tests/test_notebooks.py."""
+    command.main(["lessons", "--folder", str(tmp_path), "--without-answers"])
+    paths = sorted(NOTEBOOKS.glob("*.ipynb"))
+    assert sorted(path.name for path in tmp_path.glob("*.ipynb")) == [p.name for p in paths]
+    for path in paths:
+        lesson, copy = (nbformat.read(folder / path.name, 4) for folder in (NOTEBOOKS, tmp_path))
+        nbformat.validate(copy)
+        code, ours = ([c for c in n.cells if c.cell_type == "code"] for n in (lesson, copy))
+        assert [cell.source for cell in code] == [cell.source for cell in ours]
+        assert not any(cell.outputs or cell.execution_count for cell in ours)
+        text = "\n".join(cell.source for cell in copy.cells)
+        answers = [
+            ANSWER.search(cell.source)[1]
+            for cell in lesson.cells
+            if "answer" in cell.metadata.get("tags", [])
+        ]
+        assert answers and "<summary>Answer" not in text
+        for answer in answers:  # a gap or a text may have the same line, not all of them
+            assert any(line.strip() not in text for line in answer.splitlines()), answer
+
+
+def test_a_handout_leaves_out_what_is_tagged_and_nothing_else(folders):
+    def tag(notebook):
+        notebook.cells[0].metadata.tags = ["answer"]
+
+    edit(folders[0] / "00_start.ipynb", tag)
+    lessons.hand_out(folders[1], folders[0], answers=False)
+    kept = [len(nbformat.read(path, 4).cells) for path in sorted(folders[1].iterdir())]
+    assert kept == [2, 3]
+
+
+def test_the_glossary_comes_along_once_and_the_copies_link_to_it(folders):
+    glossary, copy = folders[0].parent / lessons.GLOSSARY, folders[1] / "glossary.md"
+    glossary.parent.mkdir()
+    glossary.write_text("| kernel |")
+
+    def link(notebook):
+        notebook.cells[0].source = "# A lesson\n[glossary](../docs/glossary.md)"
+
+    edit(folders[0] / "00_start.ipynb", link)
+    hand_out(folders)
+    assert copy.read_text() == "| kernel |"
+    assert "[glossary](glossary.md)" in (folders[1] / "00_start.ipynb").read_text()
+    copy.write_text("mine")
+    hand_out(folders)
+    assert copy.read_text() == "mine"
 
 
 # --- the command ----------------------------------------------------------------------------------

@@ -45,9 +45,9 @@ def said_by(cell):
     )
 
 
-def exercises(lesson):
-    """Where the exercise cells stand."""
-    return [k for k, cell in enumerate(lesson.cells) if "exercise" in cell.metadata.get("tags", [])]
+def tagged(lesson, tag):
+    """Where the cells with this tag stand."""
+    return [k for k, cell in enumerate(lesson.cells) if tag in cell.metadata.get("tags", [])]
 
 
 def test_there_are_lessons():
@@ -93,11 +93,11 @@ def test_cells_are_short_and_prose_comes_before_code(lesson):
 
 @pytest.mark.parametrize("lesson", FINISHED, ids=lambda path: path.stem, indirect=True)
 def test_a_finished_lesson_has_the_size_of_one_sitting(lesson):
-    """Prose: without tables, folded answers and the appendix; a word has a letter in it.
-    Code: without the set-up cell."""
+    """Prose: without tables, addresses, folded answers, the Chinese abstract and the appendix; a
+    word has a letter in it. Code: without the set-up cell."""
     main = re.split("^## Appendix", prose(lesson), flags=re.MULTILINE)[0]
-    unfolded = re.sub(r"<details>.*?</details>", "", main, flags=re.DOTALL)
-    lines = [line for line in unfolded.splitlines() if not line.startswith("|")]
+    unfolded = re.sub(r"<details>.*?</details>|(?<=\])\([^)]*\)", "", main, flags=re.DOTALL)
+    lines = [line for line in unfolded.splitlines() if not line.startswith(("|", "> **中文"))]
     words = [word for word in " ".join(lines).split() if re.search("[A-Za-z]", word)]
     code = [
         line for cell in code_cells(lesson)[1:] for line in cell.source.splitlines() if line.strip()
@@ -105,7 +105,7 @@ def test_a_finished_lesson_has_the_size_of_one_sitting(lesson):
     assert 1_500 <= len(words) <= 2_500
     assert len(code) <= 250
     assert prose(lesson).count("**Predict") >= 5
-    assert len(exercises(lesson)) >= 5
+    assert len(tagged(lesson, "exercise")) >= 5
 
 
 def asked_in(source):
@@ -291,8 +291,9 @@ def test_that_ranges_do_not_touch_is_no_argument(lesson):
     assert [each for each in sentences(prose(lesson)) if RANGES.search(each)] == []
 
 
-def test_the_readme_keeps_the_same_rules():
-    text = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["README.md", "benchmarks/README.md"])
+def test_the_readme_keeps_the_same_rules(name):
+    text = (NOTEBOOKS.parent / name).read_text(encoding="utf-8")
     assert unshown(text) == [] == [each for each in sentences(text) if RANGES.search(each)]
 
 
@@ -344,9 +345,16 @@ def test_every_figure_has_its_text_twin(lesson):
 
 
 def test_every_exercise_is_unanswered_and_has_a_folded_answer(lesson):
-    for k in exercises(lesson):
+    """The answer has a cell of its own, which a handout leaves out; hints may stand before it."""
+    for k in tagged(lesson, "exercise"):
         assert "Not attempted yet" in str(lesson.cells[k].outputs)
-        assert ANSWER.search(lesson.cells[k + 1].source)
+    places = sorted(tagged(lesson, "exercise") + tagged(lesson, "answer"))
+    assert places[::2] == tagged(lesson, "exercise") and places[1::2] == tagged(lesson, "answer")
+    for k, cell in enumerate(lesson.cells):
+        if k in places[1::2]:
+            assert ANSWER.fullmatch(cell.source) and cell.source.count("<details>") == 1
+        else:
+            assert "<summary>Answer" not in cell.source
 
 
 def test_a_network_that_is_added_stands_in_the_comparison_without_an_edit(monkeypatch):

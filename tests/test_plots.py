@@ -99,6 +99,31 @@ def test_the_confusion_matrix_counts():
     assert figure.axes[0].get_ylabel() == "true class"
 
 
+def test_a_picture_lies_where_its_probabilities_pull_it():
+    sure, torn, empty = torch.eye(4)[1], torch.tensor([0.0, 0.5, 0.5, 0.0]), torch.full((4,), 0.25)
+    names = ["north", "east", "south", "west"]
+    figure = plots.corners(torch.stack((sure, torn, empty)), torch.tensor([1, 2, 3]), names)
+    (ax,) = figure.axes
+    found = {}
+    for line in ax.lines:
+        if line.get_marker() in ("o", "x"):
+            for x, y in zip(*map(list, line.get_data())):
+                found[round(float(x), 4), round(float(y), 4)] = line.get_marker()
+    assert {(x + 0.0, y + 0.0): marker for (x, y), marker in found.items()} == {
+        (1, 0): "o",  # surely east, and so it is
+        (0.5, -0.5): "x",  # between east and south, called east, and is south
+        (0, 0): "x",  # it could be anything, and is west
+    }
+    assert texts(figure) == names
+
+
+def test_a_picture_of_no_class_has_no_true_one():
+    figure = plots.prediction(IMAGES[0], torch.full((10,), 0.1), NAMES, None)
+    left, right = figure.axes
+    assert left.get_title() == "truth: none of them"
+    assert len({bar.get_facecolor() for bar in right.patches}) == 1
+
+
 def test_prediction_bars_are_the_probabilities():
     probabilities = torch.softmax(torch.arange(10.0), 0)
     figure = plots.prediction(IMAGES[0], probabilities, NAMES, label=3)

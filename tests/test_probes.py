@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from cnn_lessons import networks
 from cnn_lessons.models import VGG, BasicBlock, GoogLeNet, LeNet5, LeNet5Original
 from cnn_lessons.models.googlenet import loss_with_aux
 from cnn_lessons.see import probes
@@ -208,3 +209,27 @@ def test_a_network_without_shortcuts_has_no_ratio():
         probes.residual_ratios(
             nn.Sequential(BasicBlock(3, 3, shortcut=None)), torch.rand(2, 3, 8, 8)
         )
+
+
+def test_nonsense_is_noise_to_us_and_a_class_to_the_network():
+    net = networks.load_trained("LeNet5").train()
+    for label in (0, 8):
+        before = state(net)
+        picture = probes.nonsense(net, label, lambda pixels: pixels / 255 - 0.5, steps=20)
+        assert picture.shape == (3, 32, 32) and picture.dtype == torch.uint8
+        assert state(net)[:2] == before[:2]
+        net.eval()
+        with torch.no_grad():
+            sure = net(picture[None] / 255 - 0.5).softmax(dim=1)[0, label]
+            start = probes.nonsense(net, label, lambda pixels: pixels / 255 - 0.5, steps=0)
+        net.train()
+        assert sure > 0.98
+        assert (picture.int() - start.int()).abs().max() <= 21, "a level a step, and rounding"
+
+
+def test_nonsense_for_a_class_that_there_is_not_is_refused():
+    net = networks.load_trained("LeNet5")
+    with pytest.raises(ValueError, match="label must be 0 to 9; got 10"):
+        probes.nonsense(net, 10, lambda pixels: pixels)
+    with pytest.raises(ValueError, match="steps must be 0 or more; got -1"):
+        probes.nonsense(net, 1, lambda pixels: pixels, steps=-1)

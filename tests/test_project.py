@@ -1,19 +1,25 @@
 """What the project's own files say: its dependencies, its version, its workflow."""
 
 import ast
+import json
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
+import pytest
+from PIL import Image
 
 import cnn_lessons
 from tests.store_notebooks import REPOSITORY, lessons
 
-OURS = {"cnn_lessons", "benchmarks", "tests"}
+OURS = {"cnn_lessons", "benchmarks", "tests", "docs"}
 COMES_ALONG = {
     "IPython": "ipywidgets",
     "PIL": "matplotlib",
+    "nbconvert": "jupyterlab",
     "nbformat": "nbclient",
 }
 
@@ -81,3 +87,55 @@ def test_each_fault_in_the_table_has_its_test():
     for row in rows:
         named = re.findall(r"`(test_\w+)`", row.split("|")[4])
         assert named and all(f"def {name}(" in there for name in named), row
+
+
+def targets() -> set[str]:
+    return set(re.findall(r"^([\w-]+):", text("Makefile"), re.MULTILINE))
+
+
+PAGES = ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_commands_and_files_that_a_page_names_are_there(name):
+    page = text(name)
+    called = set(re.findall(r"(?:`|^    )make ([a-z-]+)", page, re.MULTILINE))
+    assert called <= targets()
+    for module in re.findall(r"python -m ((?:benchmarks|tests|docs)[.\w]*)", page):
+        place = REPOSITORY / module.replace(".", "/")
+        assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), module
+    for link in re.findall(r"\]\(([^)#:]+)\)", page):
+        assert (REPOSITORY / name).parent.joinpath(link).exists(), link
+
+
+def test_the_readme_begins_with_a_moving_picture_and_names_each_target():
+    head, _, rest = text("README.md").partition("## Two commands")
+    assert "](docs/stepper.gif)" in head
+    with Image.open(REPOSITORY / "docs/stepper.gif") as picture:
+        assert picture.n_frames >= 10
+    assert (REPOSITORY / "docs/stepper.gif").stat().st_size < 1_000_000
+    assert {name for name in targets() if f"make {name}" not in rest} == {"test-site"}
+
+
+def test_no_line_of_the_windows_block_needs_an_edit():
+    block = re.search(r"((?:    .*\n)+)", text("README.md").partition("On Windows")[2])[1]
+    lines = block.split("\n    ")
+    assert len(lines) == 4 and all("  " not in line.strip() and "/" not in line for line in lines)
+    assert all(line.strip().startswith(("python ", ".venv\\Scripts\\python ")) for line in lines)
+
+
+def test_torch_for_the_cpu_comes_before_the_rest_and_from_one_place():
+    def commands(*arguments: str) -> str:
+        command = ["make", "--dry-run", "--always-make", "lessons", *arguments]
+        return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True).stdout
+
+    index = re.search(r"^CPU = (\S+)", text("Makefile"), re.MULTILINE)[1]
+    for name in ("README.md", "Dockerfile", "binder/requirements.txt"):
+        assert index in text(name)
+    create = json.loads(text(".devcontainer/devcontainer.json"))["onCreateCommand"]
+    torch, _, rest = create.partition(" && ")
+    assert torch.endswith(index) and "--editable" in rest
+    if shutil.which("make"):
+        torch, _, rest = commands("TORCH=cpu").partition(f"--index-url {index}")
+        assert "pip install torch torchvision" in torch and "--editable" in rest
+        assert index not in commands() and "--editable" in commands()

@@ -8,7 +8,17 @@ from torch import nn
 
 from cnn_lessons import training
 from cnn_lessons.models import LeNet5
-from cnn_lessons.training import Recipe, evaluate, faster_precision, fit, precision, predict, state
+from cnn_lessons.training import (
+    Recipe,
+    captured,
+    evaluate,
+    faster_precision,
+    fit,
+    loop,
+    precision,
+    predict,
+    state,
+)
 from cnn_lessons.training.recipes import triangle
 
 
@@ -137,21 +147,48 @@ def test_fit_takes_another_optimizer():
 
 
 def test_without_a_fused_optimizer_the_plain_one_learns_the_same(monkeypatch):
-    made, original = [], torch.optim.SGD.__init__
+    """PyTorch says so only at the first step, not when the optimizer is made."""
 
-    def without(self, *args, fused=None, **options):
-        if fused:
-            raise RuntimeError("fused=True requires other devices")
-        made.append(self)
-        original(self, *args, **options)
+    def has_none(*_, **__):
+        raise NotImplementedError("fused_sgd is not there for this device")
 
     fused = small()
     fit(fused, Pictures(), Pictures(), Recipe(epochs=2), progress=False)
-    monkeypatch.setattr(torch.optim.SGD, "__init__", without)
+    assert training.sgd(fused, Recipe(epochs=1)).param_groups[0]["fused"]
+    monkeypatch.setattr(torch, "_fused_sgd_", has_none)
     plain = small()
+    assert training.sgd(plain, Recipe(epochs=1)).param_groups[0]["fused"] is None
     fit(plain, Pictures(), Pictures(), Recipe(epochs=2), progress=False)
-    assert made and made[0].param_groups[0]["fused"] is None
     torch.testing.assert_close(plain[1].weight, fused[1].weight)
+
+
+def test_on_a_device_without_graphs_bfloat16_and_fused_steps_it_trains_as_on_the_cpu(
+    monkeypatch, capsys
+):
+    """As on a device such as MPS: the way that works is found, and no number is another."""
+
+    def missing(*_, **__):
+        raise NotImplementedError("not there for this device")
+
+    def no_bfloat16(kind, loss, model, images, labels):
+        return missing() if kind == "bfloat16" else loss(model, images, labels)
+
+    def run(kind):
+        model = small()
+        recipe = Recipe(epochs=2, precision=kind)
+        return fit(model, Pictures(), Pictures(), recipe, progress=False), model[1].weight
+
+    expected, weights = run("float32")
+    monkeypatch.setattr(torch, "_fused_sgd_", missing)
+    monkeypatch.setattr(captured, "capture", missing)
+    monkeypatch.setattr(torch.cuda, "Stream", missing)
+    for module in (precision, loop):
+        monkeypatch.setattr(module, "forward", no_bfloat16)
+    for kind in ("auto", "tf32"):
+        history, same = run(kind)
+        assert history.precision == "float32" and not history.stopped
+        torch.testing.assert_close(same, weights)
+        assert history.column("train_loss") == pytest.approx(expected.column("train_loss"))
 
 
 def test_bfloat16_is_used_when_asked_for_and_validation_stays_in_float32():
@@ -207,7 +244,7 @@ def test_the_probe_of_an_imitated_bfloat16_ends_with_a_few_pictures(monkeypatch)
         seen.append(len(images))
         return clock.loss(model, images, labels)
 
-    images, labels = torch.rand(128, 3, 4, 4), torch.arange(128) % 10
+    images, labels = torch.rand(128, 3, 32, 32), torch.arange(128) % 10
     assert faster_precision(small(), images, labels, loss) == "float32"
     assert set(seen) == {2}
 
@@ -222,6 +259,76 @@ def test_the_probe_leaves_weights_statistics_and_random_numbers_alone():
     assert torch.equal(torch.rand(4), expected)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def fake_device(monkeypatch, eager, captured):
+    """A device with tf32 whose steps take so many seconds, by their precision."""
+    now = [0.0]
+
+    def forward(kind, loss, model, images, labels):
+        now[0] += seconds[kind]
+        return loss(model, images, labels)
+
+    def capture(run, device):
+        kind = run.args[0]
+        return lambda: now.__setitem__(0, now[0] + captured[kind])
+
+    seconds = eager
+    monkeypatch.setattr(precision.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(precision, "has_tf32", lambda device: True)
+    monkeypatch.setattr(precision, "forward", forward)
+    monkeypatch.setattr(precision, "captured", capture)
+
+
+@pytest.mark.parametrize(
+    ("captured", "expected"),
+    [
+        ((0.3, 0.29, 0.28), "float32"),
+        ((0.3, 0.2, 0.19), "tf32"),
+        ((0.3, 0.2, 0.15), "bfloat16"),
+        ((0.3, 0.29, 0.2), "bfloat16"),
+    ],
+)
+def test_the_probe_measures_the_steps_that_the_training_will_take(monkeypatch, captured, expected):
+    kinds, batch = ("float32", "tf32", "bfloat16"), Pictures().batches[0]
+    fake_device(monkeypatch, dict(zip(kinds, (0.4, 0.35, 0.5))), dict(zip(kinds, captured)))
+    assert faster_precision(small(), *batch) == expected
+    assert faster_precision(small(), *batch, graph=False) == "tf32"
+
+
+def test_tf32_is_for_nvidias_cards_from_ampere_on(monkeypatch):
+    def has(capability, hip=None, kind="cuda"):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+        monkeypatch.setattr(torch.version, "hip", hip)
+        return precision.has_tf32(torch.device(kind))
+
+    assert has((8, 0)) and has((9, 0)) and not has((7, 5))
+    assert not has((9, 4), hip="6.4") and not has((8, 0), kind="cpu")
+
+
+def test_without_tf32_a_recipe_that_wants_it_trains_in_float32_and_says_so(capsys):
+    captured.say.cache_clear()
+    recipe = Recipe(epochs=1, precision="tf32")
+    for _ in range(2):
+        history = fit(small(), Pictures(), Pictures(), recipe, progress=False)
+        assert history.precision == "float32"
+    assert capsys.readouterr().out == "This device has no tf32; it trains in float32.\n"
+
+
+def test_products_are_in_tf32_where_that_is_the_precision_and_put_back_afterwards():
+    class Images:  # on CUDA as far as `forward` looks
+        device = torch.device("cuda")
+
+    def now(*_):
+        return [product.fp32_precision for product in state.PRODUCTS]
+
+    before = now()
+    with state.kept(), state.kept():
+        for kind, expected in {"tf32": "tf32", "float32": "ieee", "bfloat16": "ieee"}.items():
+            found = precision.forward(kind, now, None, Images, None)
+            assert found == now() == [expected] * 2, "in backward as well"
+    assert now() == before and before != ["ieee"] * 2
+    assert torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
 
 
 def test_the_generators_of_a_gpu_are_kept_too(monkeypatch):

@@ -1,6 +1,8 @@
 """What the tests of the checks share: answers of several parts, and what a verdict must say."""
 
 from collections import Counter
+from collections.abc import Sequence
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -35,14 +37,6 @@ def assert_wrong(check, answer, says: str, not_says: str = ""):
     assert "cannot be checked" not in verdict.text, verdict
 
 
-def assert_five_wrong_answers_each(module, table):
-    """Each check of a lesson stands in its table with five wrong answers or more."""
-    there = Counter(row[0].__name__ for row in table)
-    checks = [name for name in vars(module) if name.startswith("check_") and name in dir(module)]
-    own = [name for name in checks if getattr(module, name).__module__ == module.__name__]
-    assert own and all(there[name] >= 5 for name in own), there
-
-
 # No answers at all, for any check.
 NONSENSE = (
     "many", "", [], {}, set(), object(), float("nan"), float("inf"), -1, 10**400, 3 + 4j, True,
@@ -60,3 +54,41 @@ def prints(*given):
 
 def nothing(*given):
     return None
+
+
+class ChecksOfALesson:
+    """What is asked of the checks of each lesson; the test file of a lesson gives its tables.
+
+    `wrong` has rows of check, answer, what the verdict says and what it does not say; `not_yet`
+    rows of check, what stands in the lesson before anything is written, what the verdict says.
+    """
+
+    lesson: ModuleType
+    wrong: Sequence[tuple]
+    not_yet: Sequence[tuple]
+
+    def pytest_generate_tests(self, metafunc):
+        tables = {"slip": self.wrong, "untouched": self.not_yet, "nonsense": NONSENSE}
+        for name, rows in tables.items():
+            if name in metafunc.fixturenames:
+                metafunc.parametrize(name, rows, ids=range(len(rows)))
+
+    def test_each_slip_has_its_sentence(self, slip):
+        assert_wrong(*slip)
+
+    def test_every_check_is_tried_with_five_wrong_answers_or_more(self):
+        there = Counter(row[0].__name__ for row in self.wrong)
+        checks = [name for name in dir(self.lesson) if name.startswith("check_")]
+        own = [n for n in checks if getattr(self.lesson, n).__module__ == self.lesson.__name__]
+        assert own and all(there[name] >= 5 for name in own), there
+
+    def test_what_is_not_attempted_is_not_wrong(self, untouched):
+        check, answer, says = untouched
+        verdict = judge(check, answer)
+        assert verdict.passed is None and says in verdict.text
+
+    def test_nonsense_is_wrong_and_raises_nothing(self, nonsense):
+        for check, answer, _ in self.not_yet:
+            parts = len(answer) if isinstance(answer, Parts) else 1
+            verdict = judge(check, Parts(*[nonsense] * parts))
+            assert verdict.passed is False and repr(verdict), verdict

@@ -5,9 +5,9 @@ Each training is written at once, and one that is there is not run again.
 """
 
 import importlib
-import json
 import pkgutil
 import time
+from functools import partial
 
 from benchmarks import common, experiments
 from cnn_lessons import networks
@@ -31,20 +31,21 @@ def main(arguments=None) -> list[dict]:
     parser.set_defaults(folder=networks.RESULTS)
     chosen = parser.parse_args(arguments)
     path = chosen.folder / f"experiment_{chosen.name}.json"
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
-    there = {(row["variant"], row["seed"]) for row in rows}
     dataset = common.pictures(chosen.quick)
-    for seed in chosen.seeds:
-        for variant, run in known[chosen.name].items():
-            if (variant, seed) in there:
-                continue
-            start = time.perf_counter()
-            row = {"variant": variant, "seed": seed} | run(dataset, seed, chosen.quick)
-            rows.append(row | {"seconds": round(time.perf_counter() - start, 1)})
-            record = {"experiment": chosen.name, "data": dataset.name, "rows": rows}
-            common.write_json(path, record | common.machine())
-            print(rows[-1], flush=True)
-    return rows
+    runs = {
+        (variant, seed): partial(timed, run, dataset, seed, chosen.quick)
+        for seed in chosen.seeds
+        for variant, run in known[chosen.name].items()
+    }
+    about = {"experiment": chosen.name, "data": dataset.name}
+    return common.run_missing(path, about, runs, **common.machine())
+
+
+def timed(run, *arguments) -> dict:
+    """What a training measured, and its seconds."""
+    start = time.perf_counter()
+    row = run(*arguments)
+    return row | {"seconds": round(time.perf_counter() - start, 1)}
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
-"""Lesson 01: LeNet-5 with other steps between its layers, and with a softmax too many."""
+"""Lesson 01: LeNet-5 with other steps between its layers, with a softmax too many, and asked for
+digits that are not where they were in training."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from cnn_lessons.data import Dataset
-from cnn_lessons.models import LeNet5
+from cnn_lessons.data import Dataset, digits
+from cnn_lessons.models import LeNet5, LeNet5Original
 from cnn_lessons.training import Recipe, evaluate, fit
 
 RECIPE = Recipe(epochs=5, images=10_000)
@@ -45,6 +46,60 @@ VARIANTS = {  # after C1 and C3, pooling, after C5 and F6
     "sigmoid, average-pool": partial(variant, nn.Sigmoid, nn.AvgPool2d, nn.Sigmoid),
     "softmax before the loss": lambda: nn.Sequential(LeNet5(), nn.Softmax(dim=1)),
 }
+
+
+class EverySecond(nn.Module):
+    """In place of S2 and S4: maps as small as theirs, of every second number, nothing added up."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps[:, :, ::2, ::2]
+
+
+def without_sums() -> nn.Module:
+    net = LeNet5Original()
+    net.s2, net.s4 = EverySecond(), EverySecond()
+    return net
+
+
+def fully_connected() -> nn.Module:
+    """Two layers with about as many weights as LeNet-5 of 1998, 60,000."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(1024, 58), nn.Tanh(), nn.Linear(58, 10))
+
+
+def moved(images: Tensor, down: int, right: int) -> Tensor:
+    """The same digits at another place; the margin is wide enough for 4 pixels."""
+    return images.roll((down, right), dims=(2, 3))
+
+
+def reading_moved_digits(build, also_moved: bool, _, seed: int, quick: bool) -> dict[str, float]:
+    """The share of new digits read after a training, in the middle and moved by 1 to 4 pixels.
+
+    With also_moved, each digit of the training is moved as well, by up to 4 pixels each way.
+    """
+    train, test = (digits(100 if quick else 2_000, seed=n) for n in (2 * seed, 2 * seed + 1))
+    ink, new_ink = (split.images / 255 * 1.275 - 0.1 for split in (train, test))
+    if also_moved:
+        places = torch.randint(-4, 5, (len(ink), 2), generator=torch.Generator().manual_seed(seed))
+        ink = torch.cat([moved(one[None], *place) for one, place in zip(ink, places.tolist())])
+    torch.manual_seed(seed)
+    net, recipe = build(), Recipe(epochs=6, learning_rate=0.005, precision="float32")
+    batches = list(zip(ink.split(50), train.labels.split(50)))
+    fit(net, batches, batches[:1], recipe, progress=False)
+    found = {}
+    for far in range(5):
+        ways = {(far, 0), (-far, 0), (0, far), (0, -far)}
+        shares = [evaluate(net, [(moved(new_ink, *way), test.labels)]).accuracy for way in ways]
+        found[f"moved_by_{far}"] = sum(shares) / len(shares)
+    return found
+
+
+READERS = {
+    "LeNet-5 of 1998": (LeNet5Original, False),
+    "every second number": (without_sums, False),
+    "fully connected": (fully_connected, False),
+    "LeNet-5, moved in training": (LeNet5Original, True),
+}
 EXPERIMENTS = {
-    "lenet_parts": {name: partial(accuracy, build, RECIPE) for name, build in VARIANTS.items()}
+    "lenet_parts": {name: partial(accuracy, build, RECIPE) for name, build in VARIANTS.items()},
+    "moved_digits": {name: partial(reading_moved_digits, *how) for name, how in READERS.items()},
 }

@@ -5,3 +5,4 @@ from .batches import CLASS_NAMES, Batches, Dataset, Split, channel_statistics
 from .drawn import ship
 from .generated import generate
 from .pictures import read_picture
+from .written import digits, write_digit

@@ -129,6 +129,8 @@ class Panel(W.VBox):
         if not words:
             OPEN.pop(self, None)
             super().close()
+            # ipywidgets 7 takes away from a closed widget how it is shown: ours then says why.
+            vars(self).pop("_ipython_display_", None)
 
     def static(self) -> tuple[str, str]:
         """The state at the start as HTML without styles and pictures, and in a sentence or two."""

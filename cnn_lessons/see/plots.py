@@ -143,9 +143,13 @@ def pictures(
 
 
 def prediction(
-    image: Tensor, probabilities: Tensor, class_names: Sequence[str], label: int, title: str = ""
-) -> Figure:
-    """One picture, uint8 (3, H, W), beside its probabilities (classes,); the true class in blue."""
+    image: Tensor, probabilities: Tensor, class_names: Sequence[str], label: int | None,
+    title: str = "",
+) -> Figure:  # fmt: skip
+    """One picture, uint8 (3, H, W), beside its probabilities (classes,); the true class in blue.
+
+    With None for the label it is of no class.
+    """
     return answers(image, {"": probabilities}, class_names, label, title)
 
 
@@ -153,7 +157,7 @@ def answers(
     image: Tensor,
     probabilities: dict[str, Tensor],
     class_names: Sequence[str],
-    label: int,
+    label: int | None,
     title: str = "",
 ) -> Figure:
     """One picture, uint8 (3, H, W), and what several networks make of it, side by side.
@@ -163,7 +167,9 @@ def answers(
     figure, panels = _page(7, max(2.9, 1.1 + 0.2 * len(class_names)), title), len(probabilities)
     figure.get_layout_engine().set(w_pad=0.1)
     left, *axes = figure.subplots(1, 1 + panels, width_ratios=[2, *[4.8 / panels] * panels])
-    _picture(left, image, f"truth: {class_names[label]}")
+    _picture(
+        left, image, "truth: none of them" if label is None else f"truth: {class_names[label]}"
+    )
     fills = [colours.BLUE if k == label else colours.SCORES for k in range(len(class_names))]
     for k, (ax, (name, each)) in enumerate(zip(axes, probabilities.items())):
         bars = ax.barh(range(len(class_names)), each.numpy(), color=fills)
@@ -175,6 +181,32 @@ def answers(
         ax.set_title(name, fontsize=SMALL)
     figure.supxlabel("probability (blue: the true class)", fontsize=SMALL)
     return figure
+
+
+def corners(
+    probabilities: Tensor, labels: Tensor, class_names: Sequence[str], title: str = ""
+) -> Figure:
+    """Each picture a point, pulled towards the corner of each class by the class's probability.
+
+    `probabilities` are (N, classes), `labels` (N,). One that could be anything lies in the middle,
+    one that is surely one class in that corner. A dot is a right answer, a cross a wrong one, both
+    in the colour of the true class.
+    """
+    angles = 2 * torch.pi * torch.arange(len(class_names)) / len(class_names)
+    places = torch.stack((angles.sin(), angles.cos()), dim=1)
+    points, right = probabilities @ places, probabilities.argmax(dim=1) == labels
+    ax = _axes(4.6, 4.2, title)
+    for k, (name, (x, y)) in enumerate(zip(class_names, places.tolist())):
+        colour = colours.COLOURS[k % len(colours.COLOURS)]
+        for answer, marker in ((right, "o"), (~right, "x")):
+            ax.plot(*points[answer & (labels == k)].T, marker, color=colour, ms=3.5, alpha=0.6)
+        side = "center" if abs(x) < 0.1 else ("left" if x > 0 else "right")
+        ax.plot(x, y, "s", color=colour, ms=8)
+        ax.text(1.09 * x, 1.09 * y, name, ha=side, va="center", fontsize=SMALL)
+    ax.plot(*torch.cat((places, places[:1])).T, color=colours.GREY, linewidth=0.8, zorder=0)
+    ax.set_aspect("equal")
+    ax.set_axis_off()
+    return ax.figure
 
 
 def confusion(

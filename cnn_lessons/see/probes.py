@@ -59,6 +59,32 @@ def grad_cam(model: nn.Module, image: Tensor, label: int, name: str) -> Tensor:
     return (weights * maps.detach()).sum(dim=1)[0].relu().cpu()
 
 
+def nonsense(
+    model: nn.Module, label: int, normalise: Callable[[Tensor], Tensor], size: int = 32,
+    steps: int = 100, seed: int = 0,
+) -> Tensor:  # fmt: skip
+    """A picture, uint8 (3, size, size), that is noise to us and the class `label` to the model.
+
+    It begins as noise. In each step every pixel moves by one of its 256 levels in the direction in
+    which the class's probability grows: the sign of the gradient, as in Goodfellow, Shlens, Szegedy
+    2014 (arXiv:1412.6572). `normalise` makes of pixels what the model reads. Raises ValueError for
+    a label that the model has not, and for fewer than 0 steps.
+    """
+    if steps < 0:
+        raise ValueError(f"steps must be 0 or more; got {steps}")
+    place = next(model.parameters()).device
+    drawn = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(seed))
+    pixels = (128 + 40 * drawn).clamp(0, 255).to(place)
+    with torch.inference_mode(False), torch.enable_grad(), _left_as_it_was(model):
+        _check_label(label, model(normalise(pixels.clone())))
+        for _ in range(steps):
+            pixels.requires_grad_()
+            logits = model(normalise(pixels.clone()))
+            (gradient,) = torch.autograd.grad(logits.log_softmax(dim=1)[0, label], pixels)
+            pixels = (pixels.detach() + gradient.sign()).clamp(0, 255)
+    return pixels[0].round().byte().cpu()
+
+
 class LayerStatistics(NamedTuple):
     """One layer's signal and gradient.
 

@@ -172,10 +172,14 @@ class Checkpoint:
             parts[part][name] = tensor
         self.model.load_state_dict(parts["model"])
         parameters = dict(self.model.named_parameters())
+        groups = self.optimizer.param_groups
+        on_device = all(group.get("fused") or group.get("capturable") for group in groups)
         for name, value in parts["optimizer"].items():
             key, _, name = name.partition(".")
             if value.shape == parameters[name].shape:  # on its device, in its order in memory
                 value = torch.empty_like(parameters[name], requires_grad=False).copy_(value)
+            elif on_device:  # a count of steps
+                value = value.to(parameters[name].device)
             self.optimizer.state[parameters[name]][key] = value
         for batches, number in zip(self.batches, passes):
             if number is not None:

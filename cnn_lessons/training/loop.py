@@ -6,18 +6,27 @@ history = fit(model, dataset.batches("train", augment=True), dataset.batches("va
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.optim.sgd import sgd as fused_step
 from tqdm.auto import tqdm
 
+from cnn_lessons.training.captured import CapturedStep, has_graphs, may_be_captured, say
 from cnn_lessons.training.checkpoint import Checkpoint
 from cnn_lessons.training.history import Epoch, History, Result
 from cnn_lessons.training.measure import evaluate
-from cnn_lessons.training.precision import Loss, cross_entropy, faster_precision, forward
+from cnn_lessons.training.precision import (
+    Loss,
+    cross_entropy,
+    faster_precision,
+    forward,
+    has_tf32,
+)
 from cnn_lessons.training.recipes import Recipe
 from cnn_lessons.training.state import kept
 
@@ -40,21 +49,25 @@ def fit(
     optimizer: Callable[[nn.Module, Recipe], torch.optim.Optimizer] | None = None,
     checkpoint: str | Path | None = None,
     watch: Callable[[History], object] | None = None,
+    graph: bool = True,
 ) -> History:
     """Train `model` in place by `recipe`, and return what happened.
 
     `train` and `validation` give batches of images (N, C, H, W) and labels (N,) on the model's own
     device, as `Dataset.batches` does; each pass over `train` is one epoch. `loss` gives the mean
     loss and the logits of a batch; left out it is `cross_entropy`, GoogLeNet has `loss_with_aux`.
-    `optimizer` makes the optimizer; left out it is `sgd`. Validation is in float32. The model is
-    left in evaluation mode. `watch` is called after each epoch with the history so far, to draw it
-    for example.
+    `optimizer` makes the optimizer; left out it is `sgd`. Validation is in float32, or in tf32
+    where the training is. The model is left in evaluation mode. `watch` is called after each epoch
+    with the history so far, to draw it for example.
 
     `checkpoint` names a file that is written before the first and after each epoch. If it is there
     already, the training goes on from it; a file of another training is refused with
     CheckpointError. With the same kind of processor, number of threads and version of PyTorch, a
     training on the CPU goes on to the very numbers of one that never stopped, if its loss and its
     layers remember nothing but weights and buffers and draw random numbers from PyTorch alone.
+
+    On CUDA, after a few steps, one is captured as a graph and replayed, see `captured`: Python code
+    of model, loss and optimizer then no longer runs. With graph=False it runs at every step.
 
     Ctrl-C, or Jupyter's Interrupt, stops the training and keeps the weights and the finished
     epochs. So does a loss that is no longer a finite number.
@@ -65,12 +78,17 @@ def fit(
         file = Checkpoint(checkpoint, model, descent, train, validation, recipe, loss)
         try:
             history = file.load() or history
-            history.precision = history.precision or _precision(model, validation, recipe, loss)
+            graph = graph and may_be_captured(model, descent)
+            asked = history.precision or recipe.precision
+            history.precision = _precision(asked, model, validation, recipe, loss, graph)
             file.save(history)
+            sums = _sums(model)
+            one = partial(_step, model, descent, recipe, loss, history.precision, sums)
+            step = CapturedStep(one, model, descent, sums, graph)
             with _bar(train, recipe, history, progress) as bar:
                 for number in range(len(history.epochs) + 1, recipe.epochs + 1):
                     start = time.perf_counter()
-                    seen = _train_epoch(model, train, descent, recipe, loss, history, bar)
+                    seen = _train_epoch(model, train, step, recipe, history, bar)
                     seconds = time.perf_counter() - start
                     if not isfinite(seen.loss):
                         history.stopped = _not_finite(number, seen.loss, recipe)
@@ -93,37 +111,55 @@ def fit(
             history.stopped = f"Stopped by you after {done}; weights are kept."
         finally:
             model.eval()  # again, should Ctrl-C have come while the line above was at it
+            if has_graphs(next(model.parameters()).device):
+                descent.zero_grad()  # the gradients lie in the memory of the graph: let go of it
     if history.stopped:
         print(history.stopped)
     return history
 
 
 def _train_epoch(
-    model: nn.Module, train: Batches, optimizer: torch.optim.Optimizer,
-    recipe: Recipe, loss: Loss, history: History, bar: tqdm,
+    model: nn.Module, train: Batches, step: CapturedStep,
+    recipe: Recipe, history: History, bar: tqdm,
 ) -> Result:  # fmt: skip
     """One pass. Loss and correct pictures are summed on the device and read once, at the end:
     asking for a number after each batch would make a GPU wait each time."""
     model.train()
-    steps = recipe.epochs * len(train)
-    loss_sum: float | Tensor = 0.0
-    correct: int | Tensor = 0
-    images_seen = 0
+    steps, images_seen = recipe.epochs * len(train), 0
+    for total in step.sums:
+        total.zero_()
     for images, labels in train:
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(history.batches / steps)
-        batch_loss, logits = forward(history.precision, loss, model, images, labels)
-        optimizer.zero_grad()
-        batch_loss.backward()
-        if recipe.clip is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-        optimizer.step()
+        step(images, labels, recipe.rate(history.batches / steps))
         history.batches += 1
-        loss_sum += batch_loss.detach() * len(labels)
-        correct += (logits.detach().argmax(dim=1) == labels).sum()
         images_seen += len(labels)
         bar.update(len(labels))
+    loss_sum, correct = step.sums
     return Result(float(loss_sum) / images_seen, int(correct) / images_seen, images_seen)
+
+
+def _step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, loss: Loss, precision: str,
+    sums: tuple[Tensor, Tensor], images: Tensor, labels: Tensor, rate: float | Tensor,
+) -> None:  # fmt: skip
+    """One step down the slope of the loss on one batch; the sums of the epoch are added to."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    batch_loss, logits = forward(precision, loss, model, images, labels)
+    optimizer.zero_grad()
+    batch_loss.backward()
+    if recipe.clip is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+    optimizer.step()
+    loss_sum, correct = sums
+    loss_sum += batch_loss.detach() * len(labels)
+    correct += (logits.detach().argmax(dim=1) == labels).sum()
+
+
+def _sums(model: nn.Module) -> tuple[Tensor, Tensor]:
+    """The loss and the correct pictures of an epoch, on the device of the model: 0 as yet."""
+    weight = next(model.parameters())
+    kind = torch.promote_types(weight.dtype, torch.float32)
+    return weight.new_zeros((), dtype=kind), weight.new_zeros((), dtype=torch.int64)
 
 
 def sgd(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -134,10 +170,20 @@ def sgd(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         "weight_decay": recipe.weight_decay,
         "nesterov": recipe.momentum > 0,
     }
+    parameters = list(model.parameters())
+    fused = bool(parameters) and _has_fused(parameters[0])
+    return torch.optim.SGD(parameters, fused=fused or None, **options)
+
+
+def _has_fused(weight: Tensor) -> bool:
+    """Whether this device and this kind of number have the fused pass: only a step shows it."""
+    one = torch.zeros_like(weight, requires_grad=False).flatten()[:1]
+    how: Any = {"weight_decay": 0.0, "momentum": 0.0, "lr": 0.0, "dampening": 0.0}
     try:
-        return torch.optim.SGD(model.parameters(), fused=True, **options)
-    except RuntimeError:  # this device or this kind of number has none
-        return torch.optim.SGD(model.parameters(), **options)
+        fused_step([one], [one], [None], fused=True, nesterov=False, maximize=False, **how)
+    except RuntimeError:
+        return False
+    return True
 
 
 def device() -> torch.device:
@@ -147,13 +193,18 @@ def device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def _precision(model: nn.Module, validation: Batches, recipe: Recipe, loss: Loss) -> str:
-    """What the recipe asks for; "auto" is decided on the first validation pictures."""
-    if recipe.precision != "auto":
-        return recipe.precision
+def _precision(
+    asked: str, model: nn.Module, validation: Batches, recipe: Recipe, loss: Loss, graph: bool
+) -> str:
+    """What is asked for and can be had; "auto" is decided on the first validation pictures."""
+    if asked == "tf32" and not has_tf32(next(model.parameters()).device):
+        say("This device has no tf32; it trains in float32.")
+        return "float32"
+    if asked != "auto":
+        return asked
     images, labels = next(iter(validation))
     size = recipe.batch_size
-    return faster_precision(model, images[:size], labels[:size], loss)
+    return faster_precision(model, images[:size], labels[:size], loss, graph=graph)
 
 
 def _bar(train: Batches, recipe: Recipe, history: History, progress: bool) -> tqdm:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-PRECISIONS = ("float32", "bfloat16", "auto")
+PRECISIONS = ("float32", "bfloat16", "tf32", "auto")
 # What the fields that are words may say. The starts are those of `models.starts`.
 CHOICES = {
     "precision": PRECISIONS,
@@ -34,8 +34,9 @@ class Recipe:
     batch_size: the pictures of one step.
     momentum, weight_decay: those of SGD with Nesterov momentum.
     clip: the greatest length of the gradient; a longer one is shortened to it. None: as it is.
-    precision: "float32", "bfloat16" (autocast), or "auto": bfloat16 if it is faster here, which may
-        differ from machine to machine and changes the numbers a little.
+    precision: "float32", "bfloat16" (autocast), "tf32" (products of fewer digits on NVIDIA's newer
+        cards, float32 elsewhere), or "auto": what is faster here, which may differ from machine to
+        machine and changes the numbers a little.
     start: how the first weights are drawn, a name in `models.starts.STARTS`; "own" leaves those of
         the network's class. `networks.build` goes by it.
     Raises ValueError for anything else.
@@ -101,7 +102,7 @@ RECIPES = {
     "LeNet5": {
         "test": Recipe(epochs=1, images=256),
         "cpu": Recipe(epochs=16),
-        "gpu": Recipe(epochs=30),
+        "gpu": Recipe(epochs=30, precision="tf32"),
     },
     "AlexNetCIFAR": _profiles(20, 30, clip=1.0, precision="auto", start="he"),
     "AlexNetSmall": _profiles(10, 30, clip=1.0, precision="auto", start="he"),

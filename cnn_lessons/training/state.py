@@ -3,10 +3,17 @@
 import torch
 from torch import Tensor, nn
 
+# What on CUDA decides how float32 is multiplied: fp32_precision is "ieee", "tf32" or "none".
+PRODUCTS = (
+    torch.backends.cudnn.conv,  # type: ignore[attr-defined]
+    torch.backends.cuda.matmul,
+)
+
 
 class kept:
-    """`with kept(model), kept(model):` leaves the modes of its layers, gradients and autocast as
-    they were; with random=True the random numbers as well.
+    """`with kept(model), kept(model):` leaves the modes of its layers, gradients, autocast, and on
+    CUDA the products of float32 and the stream as they were; with random=True the random numbers
+    as well.
 
     Twice, because Ctrl-C comes at any instruction: should it come while one of the two puts things
     back, the other does it again.
@@ -20,6 +27,8 @@ class kept:
             (kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))
             for kind in ("cpu", "cuda", "mps")
         ]
+        self.products = [(product, product.fp32_precision) for product in PRODUCTS]
+        self.stream = torch.cuda.current_stream() if torch.cuda.is_initialized() else None
         self.random = rng_states() if random else None
 
     def __enter__(self):
@@ -33,6 +42,11 @@ class kept:
         for kind, enabled, dtype in self.autocast:
             torch.set_autocast_enabled(kind, enabled)
             torch.set_autocast_dtype(kind, dtype)
+        for product, precision in self.products:
+            if product.fp32_precision != precision:
+                product.fp32_precision = precision
+        if self.stream is not None:
+            torch.cuda.set_stream(self.stream)
         if self.random:
             set_rng_states(self.random)
 

@@ -1,0 +1,238 @@
+"""The course as a web site: links, pictures and formulas, and that it fetches nothing.
+
+`make test-site` runs it. It needs Sphinx; what is done in a browser needs what test_browser needs.
+"""
+
+import json
+import os
+import re
+import shutil
+from functools import partial
+from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
+from itertools import pairwise
+from pathlib import Path
+from threading import Thread
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from tests.store_notebooks import NOTEBOOKS
+
+if not all(map(find_spec, ("sphinx_book_theme", "myst_nb", "sphinx-mathjax-offline"))):
+    pytest.skip("`make test-site` installs what makes the site", allow_module_level=True)
+
+from docs import site
+
+LESSONS = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+# What a page loads by itself when it is read.
+LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
+NOT_LOADED = {"canonical", "next", "prev", "search", "index"}
+
+
+class Page(HTMLParser):
+    """The places, links and pictures of a page, and what it loads."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.places, self.links, self.alts, self.loaded = set(), [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        found = {name: value or "" for name, value in attributes}
+        self.places |= {found[name] for name in ("id", "name") if name in found}
+        if tag == "a" and "href" in found:
+            self.links.append(found["href"])
+        if tag == "img":
+            self.alts.append(found.get("alt", ""))
+        if tag in LOADS and LOADS[tag] in found and found.get("rel") not in NOT_LOADED:
+            self.loaded.append(found[LOADS[tag]])
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The site, with the stepper of one network."""
+    place = tmp_path_factory.mktemp("site") / "built"
+    site.build(place, ["LeNet5"])
+    return place
+
+
+@pytest.fixture(scope="module")
+def pages(built):
+    texts = {path: path.read_text(encoding="utf-8") for path in built.rglob("*.html")}
+    return {path: Page(text) for path, text in texts.items() if "_static" not in path.parts}
+
+
+def broken(links: list[str], path: Path, pages: dict[Path, Page]) -> list[str]:
+    """The links to places of the site that there are not."""
+    wrong = []
+    for link in links:
+        parts = urlsplit(link)
+        if parts.scheme or parts.netloc:
+            continue
+        target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+        place = unquote(parts.fragment)
+        there = target.is_file() and (target not in pages or place in pages[target].places | {""})
+        if not there:
+            wrong.append(link)
+    return wrong
+
+
+def test_every_link_and_every_file_is_there(pages):
+    assert len(pages) >= len(LESSONS) + 6
+    found = {path: broken(page.links + page.loaded, path, pages) for path, page in pages.items()}
+    assert not {path.name: links for path, links in found.items() if links}
+
+
+def test_a_broken_link_is_found(built, pages):
+    path = built / "index.html"
+    wrong = ["nowhere.html", "#nowhere", "notebooks/00_start_here.html#nowhere", "nothing.png"]
+    right = ["notebooks/00_start_here.html#story", "#", "https://example.org/nowhere"]
+    assert broken(right + wrong, path, pages) == wrong
+
+
+def test_nothing_is_loaded_from_elsewhere(built, pages):
+    loaded = [link for page in pages.values() for link in page.loaded]
+    assert len(loaded) > 100 and not [link for link in loaded if urlsplit(link).netloc]
+    styles = [path.read_text(encoding="utf-8") for path in built.rglob("*.css")]
+    assert styles and not re.findall(r"(?:url\(|@import)\s*[\"']?(?:https?:)?//", "".join(styles))
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_pictures_keep_their_words_and_the_notebook_can_be_had(name, built, pages):
+    path = built / "notebooks" / f"{name}.html"
+    lesson = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8"))
+    outputs = [one for cell in lesson["cells"] for one in cell.get("outputs", ())]
+    shown = [one for one in outputs if "image/png" in one.get("data", ())]
+    words = [one["metadata"]["image/png"]["alt"] for one in shown]
+    assert [alt for alt in pages[path].alts if alt in words] == words and all(words)
+    assert f"../_sources/notebooks/{name}.ipynb" in pages[path].links
+    had = built / "_sources" / "notebooks" / f"{name}.ipynb"
+    assert had.read_bytes() == (NOTEBOOKS / f"{name}.ipynb").read_bytes()
+
+
+def test_lessons_follow_one_another_and_lead_to_their_steppers(built, pages):
+    links = {name: pages[built / f"notebooks/{name}.html"].links for name in LESSONS}
+    for before, after in pairwise(LESSONS):
+        assert f"{after}.html" in links[before] and f"{before}.html" in links[after]
+    # Each page has it in its list of contents, its own lesson in the text as well.
+    own, other = (links[name].count("../networks/LeNet5.html") for name in LESSONS[1:3])
+    assert own == other + 1 > 1
+    assert {site.lesson_of(name) for name in site.TRAINED} == {f"{n}.ipynb" for n in LESSONS[1:6]}
+
+
+def test_the_badge_of_another_server_is_left_out():
+    text = "# 1\n\n[![Open in Colab](https://host/badge.svg)](https://host/x)\n\nwords\n"
+    lesson = {"cells": [{"cell_type": "markdown", "source": [text]}]}
+    configuration: dict = {"__file__": site.REPOSITORY / "docs/conf.py"}
+    exec((site.REPOSITORY / "docs/conf.py").read_text(encoding="utf-8"), configuration)
+    assert configuration["for_the_site"](lesson, [])["cells"][0]["source"] == "# 1\n\nwords\n"
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *words):
+        """The log of a test is for what went wrong."""
+
+
+@pytest.fixture(scope="module")
+def server(built):
+    running = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(built)))
+    Thread(target=running.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{running.server_port}/"
+    running.shutdown()
+    running.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="`make test-site` installs it")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.skip(f"no browser: install one of {', '.join(names)}, or name it in CHROMIUM")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def visit(browser, server):
+    """Opens a page of the site, and holds that it asks nobody else and complains of nothing."""
+    said, asked, contexts = [], [], []
+
+    def open_page(address, width=1280, **how):
+        context = browser.new_context(viewport={"width": width, "height": 900}, **how)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)  # a busy machine is slow, not wrong
+        page.on("console", lambda line: said.append(line.text) if line.type == "error" else None)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(address if ":" in address else server + address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not said
+    assert not [url for url in asked if not url.startswith((server, "file:", "data:", "blob:"))]
+
+
+FORMULAS = """() => {
+  const all = [...document.querySelectorAll('.math')];
+  return [all.length, all.filter((one) => one.querySelector('mjx-container svg')).length,
+          document.querySelectorAll('[data-mjx-error]').length];
+}"""
+CUT_OFF = """() => [...document.querySelectorAll('.bd-article *')].filter(
+  (one) => !one.closest('.math') && getComputedStyle(one).overflowX != 'visible'
+           && one.scrollWidth > one.clientWidth + 1
+).map((one) => one.textContent.slice(0, 60))"""
+WIDTH = "document.documentElement.scrollWidth"
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_formulas_are_drawn_and_nothing_is_cut_off_on_a_phone_or_on_paper(name, visit):
+    page = visit(f"notebooks/{name}.html", width=390)
+    page.wait_for_function("document.querySelector('mjx-container svg')")
+    page.wait_for_function("MathJax.startup.promise.then(() => true)")
+    there, drawn, wrong = page.evaluate(FORMULAS)
+    assert there == drawn > 1 and wrong == 0
+    assert page.evaluate(WIDTH) == 390
+    page.set_viewport_size({"width": 718, "height": 900})  # A4 within its margins
+    page.emulate_media(media="print")
+    assert page.evaluate(CUT_OFF) == [] and page.evaluate(WIDTH) == 718
+
+
+def test_from_a_disk_too(visit, built):
+    page = visit((built / "notebooks/05_resnet.html").as_uri())
+    page.wait_for_function("document.querySelector('mjx-container svg')")
+    page.locator("a.right-next").click()
+    page.wait_for_url("**/06_compare.html")
+
+
+def test_light_and_dark_are_chosen_by_the_reader(visit):
+    colour = "getComputedStyle(document.body).backgroundColor"
+    light = visit("index.html", color_scheme="light").evaluate(colour)
+    page = visit("index.html", color_scheme="dark")
+    assert page.evaluate(colour) != light
+    page.locator(".theme-switch-button").first.click()
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+
+
+def test_search_finds_a_word_of_a_lesson(visit):
+    page = visit("search.html?q=Inception")
+    found = page.locator("#search-results li a")
+    found.first.wait_for()
+    assert any("04_googlenet" in link.get_attribute("href") for link in found.all())
+
+
+def test_the_stepper_steps_within_the_site(visit):
+    frame = visit("networks/LeNet5.html").frame_locator("iframe.live")
+    first = frame.locator("#name").inner_text()
+    frame.get_by_role("button", name="Next").click()
+    second = frame.locator("#name").inner_text()
+    assert first != second
+    frame.locator("#steps").press("ArrowDown")
+    assert frame.locator("#name").inner_text() not in (first, second)
