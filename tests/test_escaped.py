@@ -181,6 +181,7 @@ FIGURES = {
     "prediction": lambda: plots.prediction(IMAGE, HALF, [EVIL, "b"], 0, EVIL),
     "answers": lambda: plots.answers(IMAGE, {EVIL: HALF}, [EVIL, "b"], 0, EVIL),
     "confusion": lambda: plots.confusion(HALF.long(), HALF.long(), [EVIL, "b"], EVIL),
+    "corners": lambda: plots.corners(HALF.repeat(2, 1), HALF.long(), [EVIL, "b"], EVIL),
     "worst_mistakes": lambda: plots.worst_mistakes(
         IMAGE[None], torch.tensor([0]), torch.tensor([[0.0, 1.0]]), [EVIL, "b"], title=EVIL
     ),

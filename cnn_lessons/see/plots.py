@@ -202,7 +202,7 @@ def corners(
             ax.plot(*points[answer & (labels == k)].T, marker, color=colour, ms=3.5, alpha=0.6)
         side = "center" if abs(x) < 0.1 else ("left" if x > 0 else "right")
         ax.plot(x, y, "s", color=colour, ms=8)
-        ax.text(1.09 * x, 1.09 * y, name, ha=side, va="center", fontsize=SMALL)
+        ax.text(1.09 * x, 1.09 * y, legible(name, 20), ha=side, va="center", fontsize=SMALL)
     ax.plot(*torch.cat((places, places[:1])).T, color=colours.GREY, linewidth=0.8, zorder=0)
     ax.set_aspect("equal")
     ax.set_axis_off()
