@@ -15,6 +15,8 @@ PLAIN = {
     "×": "x", "·": "*", "−": "-", "–": "-", "—": "-", "─": "-", "…": "...", "✓": "[ok]",
     "✗": "[no]", "▶": ">", "→": "->", "≥": ">=", "√": "sqrt ", "²": "^2", "⁵": "^5", "⁹": "^9",
 }  # fmt: skip
+# Signs that turn the direction of what stands behind them; letters do so by themselves.
+TURNING = dict.fromkeys([0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 # How the cells of a column begin that is set to the right: a number, or why there is none.
 NUMBER = re.compile(r"(at least |[-−*≥])?\.?\d|(nan|-?inf|[?—]|not \w+)?$")
 # Jupyter looks at the style alone, GitHub removes it and keeps the attribute.
@@ -23,9 +25,16 @@ SIDES = {True: ' align="left" style="text-align: left"', False: ' align="right"'
 
 def printable(text: str) -> str:
     """The text as the console can print it: signs that it has not give way to plain ones."""
+    text = text.translate(TURNING)
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     plain = {ord(sign): PLAIN[sign] for sign in PLAIN if not sign.encode(encoding, "ignore")}
     return text.translate(plain).encode(encoding, "replace").decode(encoding)
+
+
+def tidy(name: object, most: int = 60) -> str:
+    """What a learner calls it, without signs that turn or break a line; its end if it is long."""
+    name = "".join(sign for sign in str(name) if unicodedata.category(sign)[0] != "C")
+    return name if len(name) <= most else "…" + name[1 - most :]
 
 
 def width(text: str) -> int:
@@ -79,10 +88,10 @@ class Table:
         heading, *lines = self._grid(lambda cell: _escape(cell).replace("|", "\\|"))
         rule = ["---" if k in self._words else "---:" for k in range(len(heading))]
         rows = [f"| {' | '.join(line)} |" for line in (heading, rule, *lines)]
-        return "\n".join([f"{html.escape(self.title)}\n", *rows] if self.title else rows)
+        return "\n".join([f"{_plain(self.title)}\n", *rows] if self.title else rows)
 
     def _repr_html_(self) -> str:
-        caption = f"<caption>{html.escape(self.title)}</caption>" if self.title else ""
+        caption = f"<caption>{_plain(self.title)}</caption>" if self.title else ""
         rows, end = [self._html(line) for line in self.lines], len(self.lines) - self.foot
         body = (
             f"<thead>{self._html(self.heading, 'col')}</thead><tbody>{''.join(rows[:end])}</tbody>"
@@ -111,7 +120,7 @@ class Table:
         """A row; all cells of the heading, and the first of each line, say what the others are."""
         across = f'<tr><td colspan="{len(self.heading)}"{SIDES[True]}>'
         if isinstance(line, Table):
-            title, inside = html.escape(line.title), replace(line, title="")._repr_html_()
+            title, inside = _plain(line.title), replace(line, title="")._repr_html_()
             return f"{across}<details><summary>{title}</summary>{inside}</details></td></tr>"
         if len(line) < len(self.heading):
             return f"{across}{_escape(line[0])}</td></tr>"
@@ -136,9 +145,13 @@ def _padded(text: str, size: int, left: bool) -> str:
     return text + spaces if left else spaces + text
 
 
+def _plain(title: str) -> str:
+    return html.escape(title.translate(TURNING))
+
+
 def _escape(cell: str, space: str = " ") -> str:
     """As HTML, which may stand in Markdown; `space` keeps [N, 6, 28, 28] and the like together."""
-    lines = html.escape(cell, quote=False).split("\n")
+    lines = html.escape(cell.translate(TURNING), quote=False).split("\n")
     lines = [line.replace(" ", space) if len(line) < 32 else line for line in lines]
     return re.sub(r"(?m)^\*(.+)\*$", r"<strong>\1</strong>", "\n".join(lines)).replace(
         "\n", "<br/>"

@@ -1,7 +1,10 @@
 """The working copy: made of the lessons, kept whatever happens to them, never overwritten."""
 
 import json
+import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -231,6 +234,25 @@ def test_the_command_makes_the_copy_and_says_where(folders, monkeypatch, capsys)
     write(folders[0] / "00_start.ipynb", "print(10)")
     assert command.main(["lessons", "--folder", str(folders[1])]) == 0
     assert "00_start.ipynb has your work and stays" in capsys.readouterr().out
+
+
+def test_a_clone_of_any_name_with_windows_line_ends_and_no_utf8_hands_out_the_same(tmp_path):
+    """Also without a home that can be written to; but for the line ends of the glossary."""
+    clone = tmp_path / "a [b] (c) 卷积 it's %20"
+    for name in ("cnn_lessons", "notebooks", "docs"):
+        ignored = shutil.ignore_patterns("weights", "__pycache__")
+        shutil.copytree(REPOSITORY / name, clone / name, ignore=ignored)
+    for path in clone.rglob("*.*"):
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    other = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C", "PYTHONPATH": str(clone)}
+    other |= {"HOME": str(clone / "README.md"), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-W", "error", "-m", "cnn_lessons", "lessons"]
+    done = subprocess.run(command, cwd=clone, env=os.environ | other, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b""), done.stderr
+    assert done.stdout.startswith(b"The lessons are in ")
+    lessons.hand_out(tmp_path / "ours", NOTEBOOKS)
+    ours, theirs = contents(tmp_path / "ours"), contents(clone / "my-lessons")
+    assert {name: text.replace(b"\r\n", b"\n") for name, text in theirs.items()} == ours
 
 
 def test_the_command_says_where_there_are_no_lessons(tmp_path, monkeypatch, capsys):

@@ -150,3 +150,40 @@ def test_numbers_that_are_none_are_drawn_as_zero(tmp_path):
 def test_a_wrong_shape_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"images must be a tensor \(C, H, W\)"):
         save_page(tmp_path / "n.html", LeNet5(), torch.rand(32, 32))
+
+
+class Strange(nn.Module):
+    """Puts a number, or what is none, into the first unit of each map."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def forward(self, maps):
+        maps = maps.clone()
+        maps[..., 0, 0] = self.value
+        return maps
+
+
+def strict(name):
+    raise ValueError(f"{name} is no JSON")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 3e38])
+@pytest.mark.parametrize(
+    ("channels", "size"),
+    [(4, (6, 6)), (4, (1, 1)), (1, (1, 50)), (2, (300, 1)), (4096, (2, 2))],
+    ids=str,
+)
+def test_strange_numbers_and_sizes_are_shown_and_kept(tmp_path, value, channels, size):
+    first, ends = nn.Conv2d(3, channels, 1), (nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model, images = nn.Sequential(first, Strange(value), *ends), torch.rand(1, 3, *size)
+    panel = Stepper(model, images)
+    for number in range(len(panel.record)):
+        panel.go(number)
+        assert "Error" not in panel.shown.value and f"<b>{number}:" in panel.shown.value
+    page = save_page(tmp_path / "page.html", model, images).read_text(encoding="utf-8")
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    steps = json.loads(found[1], parse_constant=strict)["steps"]
+    assert [step["maps"][0]["count"] for step in steps[:2]] == [channels] * 2
+    assert decoded(json.loads(found[1])["sheets"][steps[1]["maps"][0]["sheet"]]).max() <= 254

@@ -12,6 +12,7 @@ import stat
 import tarfile
 import textwrap
 import threading
+import time
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +24,7 @@ import numpy as np
 import platformdirs
 import requests
 import torch
+import urllib3
 from tqdm.auto import tqdm
 
 from cnn_lessons.data.batches import CLASS_NAMES, Dataset, Split, with_validation
@@ -140,7 +142,8 @@ ARCHIVE = "cifar-10-python.tar.gz"
 ARCHIVE_MD5 = "c58f30108f718f92721af3b95e74349a"
 ARCHIVE_SIZE = 170_498_071
 CONNECT, SILENCE = 5, 30  # seconds to wait for a connection, and then for each next byte
-CHUNK = 64 * 1024  # bytes that are written at a time
+CHUNK = 64 * 1024  # bytes that are written at a time, at most
+LEAST = 64 * 1024  # bytes in SILENCE seconds; a modem of 56 kbit/s brings three times as many
 
 
 def fetch(
@@ -186,7 +189,7 @@ def _download(part: Path, mirrors: tuple[str, ...], progress: bool) -> None:
                 hope = had > 0  # the wrong bytes may be the ones that lay there before
             except requests.RequestException as error:
                 reasons[address] = _in_short(error)
-                hope = _size(part) > had  # it broke off, but it brought us further
+                hope = _size(part) >= had + LEAST  # it broke off, but it brought us further
             except FileNotFoundError:  # another process took the part away
                 if _is_whole(part.parent / FOLDER):
                     return
@@ -205,7 +208,7 @@ def _append(part: Path, address: str, start: int, progress: bool) -> None:
     """Add to `part` what it lacks, from byte `start` on, or else from the beginning."""
     # identity: a server that calls .tar.gz an encoding would have it unpacked on arrival
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
-    with requests.get(address, headers=headers, stream=True, timeout=(CONNECT, SILENCE)) as answer:
+    with _ask(address, headers) as answer:
         if answer.status_code == 416 and start:  # it has no such range: from the beginning then
             _append(part, address, 0, progress)
             return
@@ -221,19 +224,45 @@ def _append(part: Path, address: str, start: int, progress: bool) -> None:
         bar = tqdm(**shown, initial=start, disable=not progress)
         with part.open("r+b") as file, bar:
             file.seek(start)
-            how = "then it ended"
-            try:
-                for chunk in answer.iter_content(CHUNK):
-                    file.write(chunk)
-                    bar.update(len(chunk))
-                    if file.tell() > ARCHIVE_SIZE:
+            since, then = time.monotonic(), start
+            while file.tell() <= ARCHIVE_SIZE:
+                chunk, how = _next(answer)
+                if not chunk:
+                    break
+                file.write(chunk)
+                bar.update(len(chunk))
+                if time.monotonic() > since + SILENCE:
+                    if file.tell() < then + LEAST:
+                        how = f"only {file.tell() - then:,} in {SILENCE} seconds"
                         break
-            except requests.RequestException as error:
-                silent = "timed out" in str(error)
-                how = f"then nothing for {SILENCE} seconds" if silent else "then it broke off"
+                    since, then = time.monotonic(), file.tell()
             if file.tell() < ARCHIVE_SIZE:
                 came = f"{file.tell():,} of {ARCHIVE_SIZE:,} bytes are here"
-                raise requests.RequestException(f"{came}, {how}")
+                raise requests.RequestException(f"{came}, then {how}")
+
+
+def _ask(address: str, headers: dict[str, str]) -> requests.Response:
+    """What a mirror answers. Asked in a thread, for one that drips its headers never times out."""
+    answers: queue.SimpleQueue = queue.SimpleQueue()
+    how = {"headers": headers, "stream": True, "timeout": (CONNECT, SILENCE)}
+    _in_a_thread(answers, requests.get, address, **how)
+    try:
+        _, answer = answers.get(timeout=CONNECT + SILENCE)
+    except queue.Empty:
+        raise requests.ReadTimeout from None
+    if isinstance(answer, requests.RequestException):
+        raise answer
+    return answer
+
+
+def _next(answer: requests.Response) -> tuple[bytes, str]:
+    """What has come since, as little as it is, or nothing and how that was."""
+    try:
+        return answer.raw.read1(CHUNK), "it ended"
+    except urllib3.exceptions.TimeoutError:
+        return b"", f"nothing for {SILENCE} seconds"
+    except urllib3.exceptions.HTTPError:
+        return b"", "it broke off"
 
 
 def _silent(mirrors: tuple[str, ...], seconds: float = 8) -> dict[str, str]:
@@ -241,39 +270,46 @@ def _silent(mirrors: tuple[str, ...], seconds: float = 8) -> dict[str, str]:
 
     Without a network this ends in seconds; the mirrors in turn could take minutes.
     """
-    answers: queue.SimpleQueue[tuple[str, str | None]] = queue.SimpleQueue()
-
-    def ask(address: str) -> None:
-        try:
-            requests.head(address, timeout=seconds).close()
-            answers.put((address, None))
-        except requests.RequestException as error:
-            answers.put((address, _in_short(error)))
-
+    answers: queue.SimpleQueue = queue.SimpleQueue()
     for address in mirrors:
-        threading.Thread(target=ask, args=(address,), daemon=True).start()
+        _in_a_thread(answers, requests.head, address, timeout=(CONNECT, SILENCE))
     reasons = dict.fromkeys(mirrors, f"no answer in {seconds} seconds")
     with contextlib.suppress(queue.Empty):
         for _ in mirrors:
-            address, reason = answers.get(timeout=seconds)
-            if reason is None:
+            address, answer = answers.get(timeout=seconds)
+            if not isinstance(answer, requests.RequestException):
                 return {}
-            reasons[address] = reason
+            reasons[address] = _in_short(answer)
     return reasons
+
+
+def _in_a_thread(answers: queue.SimpleQueue, ask: Callable, address: str, **how: object) -> None:
+    """The address and its answer, or the exception, come into `answers` when they are there."""
+
+    def run() -> None:
+        try:
+            answers.put((address, ask(address, **how)))
+        except requests.RequestException as error:
+            answers.put((address, error))
+
+    threading.Thread(target=run, daemon=True).start()
 
 
 def _in_short(error: requests.RequestException) -> str:
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"answered {error.response.status_code} {error.response.reason}"
-    for kind, reason in (
-        (requests.TooManyRedirects, "redirects without end"),
-        (requests.ConnectTimeout, f"no connection in {CONNECT} seconds"),
-        (requests.ReadTimeout, f"connected, then no answer in {SILENCE} seconds"),
-        (requests.exceptions.SSLError, "its certificate cannot be verified"),
-        (requests.exceptions.ProxyError, "the proxy cannot be used"),
-        (requests.ConnectionError, "cannot be reached"),
+    for kind, word, reason in (
+        (requests.TooManyRedirects, "", "redirects without end"),
+        (requests.ConnectTimeout, "", f"no connection in {CONNECT} seconds"),
+        (requests.ReadTimeout, "", f"connected, then no answer in {SILENCE} seconds"),
+        (requests.exceptions.SSLError, "CERTIFICATE", "its certificate cannot be verified"),
+        (requests.exceptions.SSLError, "", "no secure connection can be made"),
+        (requests.exceptions.ProxyError, "", "the proxy cannot be used"),
+        (requests.ConnectionError, "Failed to resolve", "its name cannot be found"),
+        (requests.ConnectionError, "aborted", "connected, then it broke off without an answer"),
+        (requests.ConnectionError, "", "cannot be reached"),
     ):
-        if isinstance(error, kind):
+        if isinstance(error, kind) and word in str(error):
             return reason
     return str(error)
 

@@ -23,18 +23,18 @@ from matplotlib.transforms import Bbox
 from cnn_lessons.models import BasicBlock, Bottleneck
 from cnn_lessons.models.googlenet import NaiveInception
 from cnn_lessons.see import colours
-from cnn_lessons.see.fonts import Page, letters
+from cnn_lessons.see.fonts import Page, legible, letters
 from cnn_lessons.shapes import Record, Row, on_meta
 from cnn_lessons.shapes.rows import short, times
 
 WIDTH, TALL = 7, 20  # inches of the widest and the highest figure
 SMALL, LETTER, LINE = 10, 0.091, 0.165  # points, and inches of a wide letter and of a line
-MOST = 36  # layers in a line of a chain
+MOST, NAME = 36, 30  # layers in a line of a chain, and letters of a name
 
 
 def _canvas(width: float, height: float, title: str) -> Axes:
     """Axes in inches; the title stands above y = 0."""
-    title = fill(title, int(width / 0.1))
+    title = fill(legible(title, 150), int(width / 0.1))
     top = 0.25 + 0.2 * (1 + title.count("\n")) if title else 0.05
     figure = Page((width, height + top))
     ax = figure.add_axes((0, 0, 1, 1))
@@ -83,7 +83,7 @@ def _colour(row: Row) -> str:
 def _short_name(row: Row) -> str:
     """The last part of a name; where that is a mere number in a list, the kind of the layer."""
     last = row.name.split(".")[-1]
-    return row.kind if last.isdigit() else last
+    return legible(row.kind if last.isdigit() else last, NAME)
 
 
 def _depth(row: Row) -> int:
@@ -162,7 +162,7 @@ def stacked_squares(record: Record, title: str = "") -> Figure:
             runs[-1].append(row)
         else:
             runs.append([row])
-    fit = int(WIDTH / (0.085 * max(letters(run[0].kind) for run in runs) + 0.1)) - 1
+    fit = int(WIDTH / (0.085 * max(letters(legible(run[0].kind, NAME)) for run in runs) + 0.1)) - 1
     count = max(1, ceil((len(runs) - 1) / min(7, max(1, fit))))
     each = ceil((len(runs) - 1) / count)
     lines = [runs[k * each : (k + 1) * each + 1] for k in range(count)]
@@ -230,7 +230,8 @@ def _view(ax: Axes, run: list[Row], before: Rectangle, after: Rectangle, bottom:
     kernels = ", ".join(dict.fromkeys(_kernel(row) for row in run if row.window))
     number = f"{len(run)} times" if len(run) > 1 else ""
     middle = (right + after.get_x()) / 2
-    _text(ax, middle, bottom, "\n".join(filter(None, (row.kind, kernels, number))), va="top")
+    words = filter(None, (legible(row.kind, NAME), kernels, number))
+    _text(ax, middle, bottom, "\n".join(words), va="top")
 
 
 # --- networks with branches, as boxes and arrows ------------------------------------------------
@@ -361,9 +362,11 @@ def _graph_words(graph: _Graph, number: int) -> str:
     if row.kind in ("add", "mul"):
         return f"{'+' if row.kind == 'add' else '×'}  {_maps(row)}"
     if row.inside:
-        return f"{row.name}\n{_maps(row)}" if graph.lane[number] else f"{row.name}: {_maps(row)}"
+        name = legible(row.name, NAME)
+        return f"{name}\n{_maps(row)}" if graph.lane[number] else f"{name}: {_maps(row)}"
     if not row.kind or len(graph.sources[number]) > 1:
-        return f"{row.name.split('.')[-2] if '.' in row.name else name}: {_maps(row)}"
+        name = legible(row.name.split(".")[-2], NAME) if "." in row.name else name
+        return f"{name}: {_maps(row)}"
     size = _side(row) if row.is_pool and _side(row) else str(_depth(row))
     if graph.lane[number]:
         return f"{_kernel(row) if row.window and _colour(row) != colours.OTHER else name}\n{size}"

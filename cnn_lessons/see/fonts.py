@@ -1,13 +1,18 @@
 """Figures without boxes in place of letters: where our font lacks a sign, another one has it."""
 
 import warnings
+from collections.abc import Iterable
 from functools import cache
 from unicodedata import east_asian_width
 
 from matplotlib import font_manager
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.text import Text
 
+from cnn_lessons.table import tidy
+
+NAME, LINE = 40, 80  # the most letters of a name in a legend, and of any line
 _told: list[str] = []
 
 
@@ -23,7 +28,29 @@ class Page(Figure):
 
 def letters(text: str) -> int:
     """How wide the longest line is, in letters; a Chinese sign is as wide as two."""
-    return max(sum(1 + (east_asian_width(s) in "WF") for s in line) for line in text.split("\n"))
+    lines = legible(text).split("\n")
+    return max(sum(1 + (east_asian_width(s) in "WF") for s in line) for line in lines)
+
+
+def at_ticks(names: Iterable[str]) -> list[str]:
+    """Names as short as they must be there."""
+    return [legible(str(name), 24) for name in names]
+
+
+def legible(text: str, most: int = LINE) -> str:
+    """Lines that fit on a page, without signs that turn them."""
+    return "\n".join(tidy(line, most) for line in text.split("\n"))
+
+
+def _calm(figure: Figure) -> None:
+    """Names are shown as they are: none is a formula, breaks a line or is as long as a page."""
+    for text in figure.findobj(Text):
+        text.set_parse_math("mathdefault" in text.get_text())  # what matplotlib makes for log axes
+        if text.get_text() != (calm := legible(text.get_text())):
+            text.set_text(calm)
+    for legend in figure.findobj(Legend):
+        for text in legend.get_texts():
+            text.set_text(legible(text.get_text(), NAME))
 
 
 def give_fonts(figure: Figure) -> None:
@@ -33,6 +60,7 @@ def give_fonts(figure: Figure) -> None:
     """
     for ax in figure.axes:  # only when they are asked for do ticks get their words
         ax.get_xticklabels(), ax.get_yticklabels()
+    _calm(figure)
     texts = [text for text in figure.findobj(Text) if not text.get_text().isascii()]
     signs = frozenset(s for text in texts for s in text.get_text() if s.isprintable())
     missing = signs - _drawn_by(font_manager.findfont(font_manager.FontProperties()), signs)

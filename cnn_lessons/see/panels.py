@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
-from unicodedata import category
 
 import ipywidgets as W
 from IPython import get_ipython
 
 from cnn_lessons.table import Table
+from cnn_lessons.table import tidy as tidy
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 SCRIPT = Path(__file__).with_name("panels.js").read_text(encoding="utf-8")
@@ -269,9 +269,3 @@ def check(least: int, **counts: int) -> None:
     for name, value in counts.items():
         if type(value) is not int or value < least:
             raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}")
-
-
-def tidy(name: object, most: int = 60) -> str:
-    """What a learner calls it, without signs that turn or break a line; its end if it is long."""
-    name = "".join(sign for sign in str(name) if category(sign)[0] != "C")
-    return name if len(name) <= most else "…" + name[1 - most :]

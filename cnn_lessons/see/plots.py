@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cnn_lessons.see import colours
-from cnn_lessons.see.fonts import Page, give_fonts, letters
+from cnn_lessons.see.fonts import Page, at_ticks, give_fonts, legible, letters
 from cnn_lessons.see.probes import LayerStatistics
 from cnn_lessons.shapes import Record, live_taps
 from cnn_lessons.training import History, confusion_matrix
@@ -85,7 +85,8 @@ def _axes(width: float, height: float, title: str) -> Axes:
 
 
 def _wrapped(title: str, width: float) -> str:
-    return "\n".join(fill(line, int(width / 0.095)) for line in title.split("\n"))
+    lines = legible(title, 150).split("\n")
+    return "\n".join(fill(line, int(width / 0.095)) for line in lines)
 
 
 def _grid(
@@ -173,7 +174,7 @@ def answers(
     for k, (ax, (name, each)) in enumerate(zip(axes, probabilities.items())):
         bars = ax.barh(range(len(class_names)), each.numpy(), color=fills)
         ax.bar_label(bars, [f" {p:.{int(panels == 1)}%}" for p in each.tolist()])
-        ax.set_yticks(range(len(class_names)), [] if k else class_names)
+        ax.set_yticks(range(len(class_names)), [] if k else at_ticks(class_names))
         ax.invert_yaxis()
         ax.set_xlim(0, 1.2 if panels == 1 else 1.5)
         ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
@@ -201,7 +202,7 @@ def corners(
             ax.plot(*points[answer & (labels == k)].T, marker, color=colour, ms=3.5, alpha=0.6)
         side = "center" if abs(x) < 0.1 else ("left" if x > 0 else "right")
         ax.plot(x, y, "s", color=colour, ms=8)
-        ax.text(1.09 * x, 1.09 * y, name, ha=side, va="center", fontsize=SMALL)
+        ax.text(1.09 * x, 1.09 * y, legible(name, 20), ha=side, va="center", fontsize=SMALL)
     ax.plot(*torch.cat((places, places[:1])).T, color=colours.GREY, linewidth=0.8, zorder=0)
     ax.set_aspect("equal")
     ax.set_axis_off()
@@ -220,8 +221,9 @@ def confusion(
         colour = "white" if share[row, column] > 0.6 else "black"
         number = int(matrix[row, column])
         ax.text(column, row, number, ha="center", va="center", color=colour)
-    ax.set_xticks(range(len(class_names)), class_names, rotation=45, ha="right")
-    ax.set_yticks(range(len(class_names)), class_names)
+    names = at_ticks(class_names)
+    ax.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    ax.set_yticks(range(len(names)), names)
     ax.set_xlabel("predicted class")
     ax.set_ylabel("true class")
     return ax.figure
@@ -493,7 +495,7 @@ def _dots(ax: Axes, dots: dict[str, tuple[float, float, float]], smallest: float
                  (0, gap, "center", "bottom"), (0, -gap, "center", "top"))  # fmt: skip
         for right, up, across, along in sides:
             place = {"textcoords": "offset points", "ha": across, "va": along}
-            words.append(ax.annotate(name, (x, y), (right, up), **place))
+            words.append(ax.annotate(legible(name, 30), (x, y), (right, up), **place))
         give_fonts(ax.figure)
         boxes = [each.get_window_extent() for each in words]
         free = [
@@ -703,7 +705,7 @@ def shares(record: Record, title: str = "") -> Figure:
         ax.xaxis.set_major_formatter(PercentFormatter(1))
         ax.xaxis.get_major_locator().set_params(nbins=4)
         ax.set_xlabel(f"share of the {quantity}")
-    axes[0].set_yticks(range(len(rows)), [_short(row.name) for row in rows])
+    axes[0].set_yticks(range(len(rows)), at_ticks(_short(row.name) for row in rows))
     axes[0].invert_yaxis()
     return figure
 
@@ -733,7 +735,7 @@ def receptive_fields(image: Tensor, record: Record, title: str = "") -> Figure:
         square = Rectangle((x, y), width, height, fill=False, edgecolor=colour, linestyle=line)
         # Earlier ones are thinner and on top, so that edges that coincide can both be seen.
         square.set(linewidth=2 + 1.5 * k, zorder=9 - k)
-        square.set_label(f"{_short(row.name)}: {height}×{width}")
+        square.set_label(f"{legible(_short(row.name), 20)}: {height}×{width}")
         ax.add_patch(square)
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return ax.figure

@@ -328,7 +328,7 @@ def _with_view(picture: np.ndarray, row: Row) -> np.ndarray:
     """The picture, enlarged, with the view of the middle unit framed where it is known."""
     scale = max(1, 224 // max(picture.shape[:2]))
     shown = picture.repeat(scale, axis=0).repeat(scale, axis=1)
-    if row.field is None or len(row.field) != 2:
+    if row.field is None or len(row.field) != 2 or min(shown.shape[:2]) < 6:  # no room for a frame
         return shown
     sizes = row.output[-2:] if len(row.output) >= 4 else (1, 1)
     (top, bottom), (left, right) = (

@@ -13,9 +13,9 @@ from numbers import Integral
 from reprlib import repr as shortened
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, nn, overrides
 from torch.overrides import TorchFunctionMode
-from torch.utils.hooks import RemovableHandle
+from torch.utils import _python_dispatch as dispatch
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from cnn_lessons.shapes.fields import Field, Window
@@ -33,8 +33,12 @@ class _Refused(ValueError):
 
 
 Inputs = tuple[int, int, int] | Tensor | tuple[Tensor, ...]
-# The mode of each module, and of each buffer its module, name, tensor, version and numbers.
-State = tuple[list[tuple[nn.Module, bool]], list[tuple[nn.Module, str, Tensor, Tensor]]]
+# What watches torch's functions and operations: ask which do, end the last one, begin another.
+WATCHERS = (
+    (overrides._get_current_function_mode_stack, overrides._pop_mode, overrides._push_mode),
+    (dispatch._get_current_dispatch_mode_stack, dispatch._pop_mode, dispatch._push_mode),
+)
+HOOKS = ("_hooks", "_hooks_with_kwargs", "_pre_hooks", "_pre_hooks_with_kwargs")
 
 
 def record(
@@ -58,22 +62,22 @@ def record(
     given, forward = _as_tensors(model, inputs), forward or model
     if keep and any(tensor.is_meta for tensor in (*given, *model.parameters())):
         raise ValueError("keep must be False on the meta device, whose tensors have no numbers")
-    before = _state_of(model)
     recorder = _Recorder(model, [tensor.clone() for tensor in given], keep)
-    try:
-        model.eval()
-        recorder.run(forward)
-    except _Refused:
-        raise
-    except Exception as error:
-        recorder.remove_hooks()
-        if _runs_by_itself(forward, given):
-            reason = f"{type(error).__name__}: {error}"
-            raise ValueError(f"model runs but cannot be recorded, because {reason}") from error
-        raise ShapeError(recorder.explain(error)) from error
-    finally:
-        recorder.remove_hooks()
-        _restore(before)
+    kept = _Kept(model)
+    with kept, kept:
+        try:
+            model.eval()
+            recorder.run(forward)
+        except _Refused:
+            raise
+        except Exception as error:
+            if isinstance(error.__context__, KeyboardInterrupt):  # torch's own `with` broke on it
+                raise error.__context__ from error
+            kept.remove_hooks()
+            if _runs_by_itself(forward, given):
+                reason = f"{type(error).__name__}: {error}"
+                raise ValueError(f"model runs but cannot be recorded, because {reason}") from error
+            raise ShapeError(recorder.explain(error)) from error
     return recorder.record()
 
 
@@ -112,27 +116,50 @@ def _as_tensors(model: nn.Module, inputs: Inputs) -> tuple[Tensor, ...]:
     return (torch.zeros(2, *sizes, dtype=like.dtype, device=like.device),)
 
 
-def _state_of(model: nn.Module) -> State:
-    """The mode of each module, and its buffers with their numbers."""
-    buffers = [
-        (module, name, tensor, tensor.clone())
-        for module in model.modules()
-        if not isinstance(module, torch.jit.ScriptModule)
-        for name, tensor in module._buffers.items()
-        if tensor is not None
-    ]
-    return [(module, module.training) for module in model.modules()], buffers
+class _Kept:
+    """`with kept, kept:` leaves modes, buffers, gradients and hooks as they were.
 
+    Twice, because Ctrl-C comes at any instruction: should it come while one of the two puts things
+    back, the other does it again.
+    """
 
-def _restore(state: State) -> None:
-    modes, buffers = state
-    for module, mode in modes:
-        module.training = mode
-    for module, name, tensor, numbers in buffers:
-        module._buffers[name] = tensor
-        if not (tensor.is_meta or torch.equal(tensor, numbers)):
-            with torch.no_grad():
-                tensor.copy_(numbers)
+    def __init__(self, model: nn.Module):
+        self.gradients = torch.is_grad_enabled()
+        self.watching = [now() for now, _, _ in WATCHERS]
+        self.modes = [(module, module.training) for module in model.modules()]
+        own = [m for m, _ in self.modes if not isinstance(m, torch.jit.ScriptModule)]
+        self.buffers = [
+            (module, name, tensor, tensor.clone())
+            for module in own
+            for name, tensor in module._buffers.items()
+            if tensor is not None
+        ]
+        hooks = [getattr(module, f"_forward{kind}") for module in own for kind in HOOKS]
+        self.hooks = [(each, {*each}) for each in hooks]
+
+    def __enter__(self) -> None:
+        pass
+
+    def remove_hooks(self) -> None:
+        for hooks, there in self.hooks:
+            for number in {*hooks} - there:
+                del hooks[number]
+        for before, (now, end, begin) in zip(self.watching, WATCHERS):
+            while now() != before[: len(now())]:
+                end()
+            for mode in before[len(now()) :]:
+                begin(mode)
+
+    def __exit__(self, *_: object) -> None:
+        self.remove_hooks()
+        torch.set_grad_enabled(self.gradients)
+        for module, mode in self.modes:
+            module.training = mode
+        for module, name, tensor, numbers in self.buffers:
+            module._buffers[name] = tensor
+            if not (tensor.is_meta or torch.equal(tensor, numbers)):
+                with torch.no_grad():
+                    tensor.copy_(numbers)
 
 
 def _runs_by_itself(forward: Callable, given: tuple[Tensor, ...]) -> bool:
@@ -170,22 +197,16 @@ class _Recorder(TorchFunctionMode):
         self.made = WeakTensorKeyDictionary()
         for number, tensor in enumerate(arguments, start=1):
             self.made[tensor] = -number
-        self.hooks: list[RemovableHandle] = []
 
     def run(self, forward: Callable) -> None:
         for name, module in self.model.named_modules():
             # What is scripted takes no hooks.
             if ".parametrizations." in f".{name}." or isinstance(module, torch.jit.ScriptModule):
                 continue
-            before = module.register_forward_pre_hook(self.enter, with_kwargs=True, prepend=True)
-            self.hooks.append(before)
-            self.hooks.append(module.register_forward_hook(self.leave, with_kwargs=True))
+            module.register_forward_pre_hook(self.enter, with_kwargs=True, prepend=True)
+            module.register_forward_hook(self.leave, with_kwargs=True)
         with torch.inference_mode(False), torch.no_grad(), self.follower, self:
             forward(*self.arguments)
-
-    def remove_hooks(self) -> None:
-        for hook in self.hooks:
-            hook.remove()
 
     def record(self) -> Record:
         parameters = sum(parameter.numel() for parameter in self.model.parameters())

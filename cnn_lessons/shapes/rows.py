@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cnn_lessons.shapes.fields import Field, Window
-from cnn_lessons.table import Table, width
+from cnn_lessons.table import Table, tidy, width
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ def layer_table(record: Record) -> Table:
         lines.append(cells if len(line) > 1 else (line["layer"],))
         if row and row.inside:
             inside = Record(list(row.inside), row.parameters, record.batch, record.blocks)
-            title = f"the {len(row.inside)} steps of {row.name}"
+            title = f"the {len(row.inside)} steps of {tidy(row.name)}"
             lines.append(replace(layer_table(inside), title=title))
     return Table(headings, tuple(lines), foot=1)
 
@@ -258,7 +258,7 @@ def _lines(record: Record) -> list[dict[str, str]]:
     unknown = "?" if any(len(shape) > 2 for row in record.rows for shape in row.inputs) else ""
     lines = [_cells(row, record.batch, unknown) for row in record.rows]
     lost = "(ran, but its input could not be followed: {})".format
-    lines += [{"layer": lost(name)} for name in record.lost]
+    lines += [{"layer": lost(tidy(name))} for name in record.lost]
     left = record.parameters - sum(row.parameters for row in record.rows)
     if left > 0:
         lines.append({"layer": "(in no row)", "parameters": f"{left:,}"})
@@ -266,7 +266,8 @@ def _lines(record: Record) -> list[dict[str, str]]:
 
 
 def _cells(row: Row, batch: int, unknown: str) -> dict[str, str]:
-    cells = {"layer": row.name, "kind": row.kind, "output": shape_text(row.output, batch)}
+    name, kind = tidy(row.name, 2 * WIDTH), tidy(row.kind, WIDTH)
+    cells = {"layer": name, "kind": kind, "output": shape_text(row.output, batch)}
     if row.window:
         sizes, stride, padding, dilation = row.window
         kernel = times(sizes) + (f" g{row.groups}" if row.groups > 1 else "")
@@ -313,8 +314,8 @@ def _under_their_blocks(record: Record, lines: list[dict[str, str]]) -> list[dic
     """A line of its own for the module that a run of rows shares, and their names without it."""
     result, rows = [], list(zip(record.rows, lines))
     for block, group in groupby(rows, lambda pair: pair[0].name.rpartition(".")[0]):
-        result += [{"layer": f"{block}:"}] if block else []
+        result += [{"layer": f"{tidy(block, WIDTH)}:"}] if block else []
         for row, line in group:
             name = "  " + row.name.rpartition(".")[2] if block else row.name
-            result.append(line | {"layer": name})
+            result.append(line | {"layer": tidy(name, WIDTH)})
     return result + lines[len(rows) :]
