@@ -16,6 +16,7 @@ from cnn_lessons.see import colours, plots, predictions, svg
 from cnn_lessons.see.page import save_page
 from cnn_lessons.see.panels import CLOSED, Panel, tidy
 from cnn_lessons.see.steps import (
+    MOST_CLASSES,
     Step,
     branch_lines,
     checked,
@@ -326,14 +327,15 @@ def _pictures(shown: Step) -> str:
     channel, row, column = shown.unit
     _, height, width = shown.size
     drawn, ground = grid_of(len(shown.names)), "red above 0, blue below"
-    maps, one = f"maps 0 to {len(shown.names) - 1}", f"map {channel}"
-    if shown.one_map is None:
-        maps = ", ".join(f"{k} {name}" for k, name in enumerate(shown.names) if name != str(k))
-        maps, one = f"numbers {maps or f'0 to {len(shown.names) - 1}'}", f"number {channel}"
+    what = "map" if shown.one_map is not None else "number"
+    maps, one = f"0 to {len(shown.names) - 1}", f"{what} {channel}"
+    named = [f"{k} {name}" for k, name in enumerate(shown.names) if name != str(k)]
+    if 0 < len(named) <= MOST_CLASSES:
+        maps = ", ".join(named)
     return "".join(
         [
             _img(shown.picture, shown.sees, SIDE),
-            _img(shown.maps, f"{maps}: {ground}", MOSAIC_SIDE, drawn, channel, shown.names),
+            _img(shown.maps, f"{what}s {maps}: {ground}", MOSAIC_SIDE, drawn, channel, shown.names),
             _img(shown.one_map, one, SIDE, (height, width), row * width + column),
             _img(shown.kernel, f"kernel of {one}, green above 0 and brown below", KERNEL_SIDE),
         ]
