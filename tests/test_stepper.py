@@ -378,7 +378,8 @@ def test_the_last_numbers_carry_the_names_of_their_classes():
     assert 'alt="numbers 0 kind0, 1 kind1' in panel.shown.value
     assert panel.step().value.startswith("Number 3 (kind3): ")
     many = Stepper(LeNet5(num_classes=300), IMAGES, class_names=[f"kind{k}" for k in range(300)])
-    many.set(number=9, Map=299)
+    many.number.value = 9
+    many.set(Map=299)
     assert 'alt="numbers 0 to 299: ' in many.shown.value
     assert many.step().value.startswith("Number 299 (kind299): ")
 
