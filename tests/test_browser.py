@@ -7,6 +7,7 @@ import base64
 import io
 import itertools
 import json
+import math
 import os
 import re
 import shutil
@@ -160,10 +161,11 @@ def expected(setup: str) -> tuple[list[Step], list[str]]:
     """Each layer as `step` tells it, and its line in the list."""
     ours = {}
     exec(setup, ours)
-    recorded = record(ours["model"], ours["images"][:1], keep=True)
+    image = ours["images"][:1]
+    recorded = record(ours["model"], image, keep=True)
     pixels = ours["pictures"][0].permute(1, 2, 0).numpy()
     steps = [
-        step(recorded, number, ours["model"], pixels, class_names=ours["class_names"])
+        step(recorded, number, ours["model"], pixels, None, ours["class_names"], image)
         for number in range(len(recorded))
     ]
     return steps, table_lines(recorded)[1]
@@ -172,7 +174,7 @@ def expected(setup: str) -> tuple[list[Step], list[str]]:
 READ = """details => ({
   facts: [...details.querySelectorAll('tr:has(th[scope=row])')].map(
     row => [...row.children].map(cell => cell.textContent)),
-  text: details.querySelector('p').textContent,
+  lines: [...details.querySelectorAll('[aria-live]')].map(line => line.textContent),
   classes: [...details.querySelectorAll('td:first-child')].map(cell => cell.textContent),
   images: [...details.querySelectorAll('img')].map(image => image.src.split(',')[1]),
 })"""
@@ -186,7 +188,7 @@ def check(lesson: Lesson, number: int) -> None:
     expect(lesson.page.get_by_label("Step", exact=True)).to_have_value(str(number))
     seen = details.evaluate(READ)
     assert tuple(map(tuple, seen["facts"])) == shown.facts
-    assert seen["text"] == shown.text
+    assert seen["lines"] == [shown.value, shown.text]
     assert seen["classes"] == [name for name, *_ in shown.scores]
     pictures = (shown.picture, shown.maps, shown.one_map, shown.kernel)
     wanted = [pixels for pixels in pictures if pixels is not None]
@@ -254,6 +256,56 @@ def test_another_picture_and_map_are_shown(lesson):
     lesson.press("spinbutton", "Map", "ArrowDown")
     expect(image.first).to_have_attribute("src", picture)
     expect(image.nth(2)).to_have_attribute("src", one_map)
+
+
+def test_any_unit_is_chosen_by_mouse_and_the_strip_follows_the_picture(lesson):
+    page = lesson.page
+    lesson.go(0)
+    check(lesson, 0)
+    details, strip = (
+        page.locator(".cnn-steps + .widget-html"),
+        page.locator(".jp-RenderedImage img"),
+    )
+    image, count = details.locator("img"), len(lesson.steps[0].names)
+    columns = math.ceil(math.sqrt(count))
+
+    def click(picture, across, down):
+        box = picture.bounding_box()
+        picture.click(position={"x": box["width"] * across, "y": box["height"] * down})
+
+    click(image.nth(1), 1.5 / columns, 0.1)
+    expect(details).to_contain_text("Map 1, row ")
+    _, height, width = lesson.steps[0].size
+    click(image.nth(2), 2.5 / width, 11.5 / height)
+    expect(details).to_contain_text("Map 1, row 11, column 2: ")
+    lesson.press("spinbutton", "Row", "ArrowUp")
+    expect(details).to_contain_text("Map 1, row 12, column 2: ")
+    before = strip.get_attribute("src")
+    page.get_by_label("Picture", exact=True).select_option(index=1)
+    expect(strip).not_to_have_attribute("src", before)
+    page.get_by_label("Picture", exact=True).select_option(index=0)
+    expect(strip).to_have_attribute("src", before)
+    for name, value in zip(("Map", "Row", "Column"), lesson.steps[0].unit):
+        page.get_by_label(name, exact=True).fill(str(value))
+        lesson.press("spinbutton", name, "Enter")
+    check(lesson, 0)
+
+
+def test_the_whole_panel_is_seen_on_a_small_screen(lesson):
+    """The place that JupyterLab leaves of 1280 by 720 pixels, with its list of files open."""
+    page, panel = lesson.page, lesson.page.locator(".cnn-panel").first
+    page.set_viewport_size({"width": 1280, "height": 720})
+    try:
+        for number in (0, len(lesson.steps) // 2, len(lesson.steps) - 1):
+            lesson.go(number)
+            check(lesson, number)
+            size = panel.bounding_box()
+            assert (
+                size["height"] <= page.locator(".jp-WindowedPanel-outer").bounding_box()["height"]
+            )
+            assert panel.evaluate("box => box.scrollWidth <= box.clientWidth + 1")
+    finally:
+        page.set_viewport_size({"width": 1500, "height": 1000})
 
 
 # From the key to the second frame after the pictures are decoded: the first is on the screen then.
@@ -523,11 +575,11 @@ def test_a_size_is_guessed_and_a_unit_is_clicked(lab, browser):
     page.get_by_role("button", name="Show me", exact=True).press("Enter")
     expect(details).to_contain_text("1 of 2 at the first try.")
     expect(page.get_by_label("Step", exact=True)).to_have_value("1")
-    output = page.locator("[data-rows]")
+    output = page.locator(".cnn-panel").last.locator("[data-rows]")
     box = output.bounding_box()
     output.click(position={"x": box["width"] * 2.5 / 14, "y": box["height"] * 11.5 / 14})
-    expect(page.get_by_label("Row", exact=True)).to_have_value("11")
-    expect(page.get_by_label("Column", exact=True)).to_have_value("2")
+    expect(page.get_by_label("Row", exact=True).last).to_have_value("11")
+    expect(page.get_by_label("Column", exact=True).last).to_have_value("2")
     expect(page.locator(".cnn-panel").last).to_contain_text("The unit in row 11, column 2 reads")
     page.wait_for_timeout(700)
     expect(page.locator(".cnn-sign")).to_have_text(["", ""])

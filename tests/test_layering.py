@@ -20,8 +20,8 @@ FLOORS = (
     },
     {
         "networks": "",
-        "see": "colours svg fonts probes plots tables diagrams curve panels predictions steps page "
-        "stepper explorers",
+        "see": "colours svg fonts probes plots tables diagrams curve panels predictions units "
+        "steps page stepper explorers",
     },
     {"checks": "common trying comparing challenge", "__main__": ""},
 )

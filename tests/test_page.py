@@ -67,6 +67,22 @@ def test_the_grey_sheet_is_the_layers_output_to_the_last_shade(lenet):
             assert (values - tile).abs().max() < maps["largest"] / LEVELS * 0.51
 
 
+def test_one_unit_of_each_step_has_its_arithmetic_and_outputs_have_their_classes(lenet):
+    model, images, sample, path = lenet
+    page = content(path)
+    for k, example in enumerate(page["steps"][0]["example"]):
+        value = model.features.c1(images)[k, 0, 14, 14].item()
+        assert example.startswith("Map 0, row 14, column 14: 5×5 window times kernel")
+        assert float(example.rsplit("= ")[1].replace("−", "-")) == pytest.approx(value, abs=0.01)
+    assert page["steps"][-1]["names"] == [*sample.class_names] and page["steps"][0]["names"] == []
+
+
+def test_the_quiz_can_hide_what_a_step_reads(lenet):
+    c3 = content(lenet[3])["steps"][2]
+    assert c3["sources"] == [1] and c3["given"][0][1] == "step 1 (features.s2): [N, 6, 14, 14]"
+    assert c3["masked"][0][1] == "step 1 (features.s2): its size is still to be guessed"
+
+
 def test_scores_are_the_networks_own(lenet):
     model, images, sample, path = lenet
     step = content(path)["steps"][-1]

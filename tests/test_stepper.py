@@ -1,6 +1,7 @@
 """The stepper: every sentence and pixel of a step is what the network did."""
 
 import base64
+import html
 import io
 import re
 from collections import OrderedDict
@@ -27,7 +28,7 @@ from cnn_lessons.models import (
 from cnn_lessons.see import colours, plots
 from cnn_lessons.see.panels import CLOSED
 from cnn_lessons.see.stepper import Stepper, film_strip, step_html, table_lines
-from cnn_lessons.see.steps import branch_lines, given, step
+from cnn_lessons.see.steps import branch_lines, given, mosaic, step
 from cnn_lessons.shapes import Record, ShapeError, record
 from cnn_lessons.shapes.fields import Field, Window
 
@@ -145,7 +146,8 @@ def test_every_row_has_one_dot_and_ends_in_one_line(name):
 def test_the_lines_of_the_list_have_one_width():
     heading, lines = table_lines(record(GoogLeNetCIFAR(), (3, 32, 32)))
     assert {len(line) for line in lines} == {len(heading)} and " " not in heading
-    assert "5,983,802" not in lines[0] and lines[0].endswith("9,472")
+    words = [line.replace("\N{NO-BREAK SPACE}", " ").strip() for line in lines]
+    assert words[0].endswith("[N, 64, 16, 16]") and words[-1].endswith("[N, 10]")
 
 
 # --- pixels -------------------------------------------------------------------------------------
@@ -153,7 +155,7 @@ def test_the_lines_of_the_list_have_one_width():
 
 def test_the_maps_are_those_of_the_network_in_its_colours(lenet):
     recorded = record(lenet, IMAGES[:1], keep=True)
-    shown = step(recorded, 0, lenet, channel=2)
+    shown = step(recorded, 0, lenet, unit=(2, 0, 0))
     maps = lenet.features.c1(IMAGES[:1])[0].detach()
     share = maps[2] / maps.abs().max() / 2 + 0.5
     expected = colormaps[colours.ACTIVATIONS](share.numpy(), bytes=True)[..., :3]
@@ -175,7 +177,7 @@ def test_a_map_of_nought_is_white_and_signs_have_their_colours():
 
 def test_the_kernel_of_the_chosen_map_is_shown(lenet):
     recorded = record(lenet, IMAGES[:1], keep=True)
-    shown = step(recorded, 2, lenet, channel=3)  # c3 reads six maps: a grid of three by two
+    shown = step(recorded, 2, lenet, unit=(3, 0, 0))  # c3 reads six maps: a grid of three by two
     scale = 24 // 5
     assert shown.kernel.shape == (2 * 5 * scale + 1, 3 * 5 * scale + 2, 3)
     assert step(recorded, 1, lenet).kernel is None  # a pool has none
@@ -226,7 +228,7 @@ def test_stepping_marks_the_row_and_changes_what_is_shown(panel):
     for number in range(len(panel.record)):
         panel.number.value = number
         assert f"<b>{number}: {panel.record[number].name}</b>" in panel.shown.value
-        assert step_html(panel.step(), panel.channel.value) in panel.shown.value
+        assert step_html(panel.step()) in panel.shown.value
         seen.add(panel.shown.value)
     assert len(seen) == len(panel.record)
 
@@ -243,15 +245,15 @@ def test_the_ends_stop_and_the_buttons_move(panel):
 
 def test_another_picture_and_another_map_are_shown(panel):
     first = panel.shown.value
-    panel.channel.value = 4
+    panel.set(Map=4)
     other_map = panel.shown.value
     panel.picture.value = 2
     assert len({first, other_map, panel.shown.value}) == 3
     assert panel.record.outputs[0].shape == (1, 6, 28, 28)
     panel.number.value = 2
-    panel.channel.value = 15
+    panel.set(Map=15)
     panel.number.value = 0  # only six maps: the last one is taken
-    assert panel.channel.value == 5 and panel.channel.max == 5
+    assert panel.state()["Map"] == 5 and panel.controls["Map"].max == 5
 
 
 def test_each_picture_of_a_step_has_its_text(panel):
@@ -266,7 +268,8 @@ def test_each_picture_of_a_step_has_its_text(panel):
 def test_all_controls_are_named(panel):
     controls = [w for w in panel.children[0].children if hasattr(w, "description")]
     named = {w.description for w in controls if w.description}
-    assert {"◀ Previous", "Next ▶", "Step", "Picture", "Map"} <= named
+    assert {"◀ Previous", "Next ▶", "Step", "Picture", "Quiz"} <= named
+    assert [field.description for field in panel.unit_box.children] == ["Map", "Row", "Column"]
 
 
 def test_without_a_kernel_the_table_and_the_strip_stay(panel):
@@ -320,6 +323,92 @@ def test_wrong_images_and_a_broken_network_say_what_is_wrong():
         Stepper(nn.Sequential(nn.ReLU(), nn.Flatten(), nn.Linear(9, 9)), torch.zeros(3, 4, 4))
 
 
+def test_any_unit_is_chosen_and_shown_with_its_value_and_its_view(panel, lenet):
+    maps = lenet.features.c1(IMAGES[:1])[0].detach()
+    assert panel.state() | {"Map": 0, "Row": 14, "Column": 14} == panel.state()
+    panel.set(Map=4, Row=2, Column=27)
+    shown = panel.step()
+    assert shown.value.startswith("Map 4, row 2, column 27: ")
+    value = float(shown.value.rsplit("= ")[1].replace("−", "-"))
+    assert value == pytest.approx(maps[4, 2, 27].item(), abs=0.01)
+    assert shown.sees == "what the unit sees: rows 2 to 6, columns 27 to 31"
+    framed = (shown.picture == (230, 159, 0)).all(axis=2).nonzero()
+    assert [(axis.min(), axis.max()) for axis in framed] == [(15, 47), (190, 222)]
+    assert html.escape(shown.value) in panel.shown.value and shown.sees in panel.shown.value
+
+
+def test_a_unit_stays_at_its_place_in_maps_of_one_size_and_is_the_middle_one_of_others():
+    panel = Stepper(ResNetCIFAR(20), IMAGES)
+    panel.set(Map=3, Row=1, Column=30)
+    panel.number.value = 2
+    assert [panel.state()[name] for name in ("Map", "Row", "Column")] == [3, 1, 30]
+    panel.number.value = panel.record.number("conv3_x.0.conv1")
+    assert [panel.state()[name] for name in ("Map", "Row", "Column")] == [3, 8, 8]
+
+
+def overlays(panel):
+    """Of each picture what is on it: the squares to choose from, names, the middle of the frame."""
+    found = []
+    for tag, marks in re.findall(r"(<img.*?>)<svg.*?>(.*?)</svg>", panel.shown.value):
+        grid = re.search(r'data-rows="(\d+)" data-columns="(\d+)"( data-field="Map")?', tag)
+        frame = re.search(
+            r'<rect x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)"', marks
+        )
+        found.append((grid and grid.groups(), re.findall("<text.*?>(.*?)</text>", marks), frame))
+    return found
+
+
+def test_maps_carry_their_numbers_and_the_chosen_ones_a_frame(panel):
+    panel.number.value = 2
+    panel.set(Map=6, Row=9, Column=0)
+    picture, maps, one_map, kernel = overlays(panel)
+    assert picture == kernel == (None, [], None)
+    assert maps[0] == ("4", "4", ' data-field="Map"') and maps[1] == [str(k) for k in range(16)]
+    assert [*map(float, maps[2].groups())] == [100, 50, 50, 50]
+    assert one_map[:2] == (("10", "10", None), [])
+    assert [*map(float, one_map[2].groups())] == [0, 126, 14, 14]
+    assert 'alt="maps 0 to 15' in panel.shown.value and "map 6<" in panel.shown.value
+
+
+def test_the_last_numbers_carry_the_names_of_their_classes():
+    panel = Stepper(LeNet5(), IMAGES, class_names=[f"kind{k}" for k in range(10)])
+    panel.set(number=9, Map=3)
+    _, numbers = overlays(panel)
+    assert numbers[1] == [f"kind{k}" for k in range(10)]
+    assert 'alt="numbers 0 kind0, 1 kind1' in panel.shown.value
+    assert panel.step().value.startswith("Number 3 (kind3): ")
+    many = Stepper(LeNet5(num_classes=300), IMAGES, class_names=[f"kind{k}" for k in range(300)])
+    many.number.value = 9
+    many.set(Map=299)
+    assert 'alt="numbers 0 to 299: ' in many.shown.value
+    assert many.step().value.startswith("Number 299 (kind299): ")
+
+
+def strips(monkeypatch):
+    """What is shown as a strip from now on: its titles, and whether in the old place."""
+    seen = []
+    monkeypatch.setattr("cnn_lessons.see.stepper.display", lambda *_, **__: None)
+    monkeypatch.setattr(plots, "film_strip", lambda tiles, titles: (tiles, titles))
+    monkeypatch.setattr(plots, "show", lambda figure, *about: seen.append((*figure, about)))
+    return seen
+
+
+def test_the_strip_follows_the_chosen_picture(panel, monkeypatch):
+    seen = strips(monkeypatch)
+    panel.picture.value = 1
+    assert not seen  # it is not on the page yet
+    panel._ipython_display_()
+    panel.number.value = 3
+    panel.picture.value = 2
+    (before, _, (_, name, again)), (after, titles, (words, same, anew)) = seen
+    assert (again, anew) == (False, True) and name == same and "of 4 steps" in words
+    assert (after[0] == PICTURES[2].permute(1, 2, 0).numpy()).all()
+    with torch.no_grad():
+        maps = panel.model.features.c1(IMAGES[2:])[0, :4]
+    assert titles[1].startswith("c1") and (after[1] == mosaic(maps)).all()
+    assert (before[1] != after[1]).any()
+
+
 # --- networks of a learner's own ------------------------------------------------------------------
 
 
@@ -339,7 +428,7 @@ def walked(panel):
     shown = []
     for number in range(len(panel.record)):
         panel.number.value = number
-        assert step_html(panel.step(), panel.channel.value) in panel.shown.value
+        assert step_html(panel.step()) in panel.shown.value
         shown.append(panel.step())
     return shown
 
@@ -446,6 +535,19 @@ def test_a_view_is_framed_only_where_it_is_known(lenet):
     assert not framed().any() and not framed(everything).any()
     rows, columns = framed(everything, everything).nonzero()
     assert {rows.min(), columns.min()} == {1} and {rows.max(), columns.max()} == {7 * 32 - 2}
+
+
+def test_of_thousands_of_maps_each_can_be_chosen():
+    panel = Stepper(Own(lambda x: x.repeat(1, 1366, 1, 1)[:, :4096]), IMAGES[0])
+    last = panel.record.number("Own") if len(panel.record) == 1 else len(panel.record) - 1
+    panel.set(number=last, Map=4095, Row=31, Column=31)
+    shown = panel.step()
+    assert shown.value.startswith("Map 4095, row 31, column 31: ")
+    assert float(shown.value.split(": ")[1].split()[-1].replace("−", "-")) == pytest.approx(
+        IMAGES[0, 0, 31, 31].item(), abs=0.006
+    )
+    _, maps, one_map = overlays(panel)
+    assert len(maps[1]) == 64 and maps[2] is None and one_map[2] is not None
 
 
 EVIL = "<script>alert('1')</script>&\"\u202e" + "x" * 10_000
@@ -562,7 +664,7 @@ def quiz(lenet):
 
 def button(panel, name):
     widgets = [*panel.children[0].children, *panel.question.children]
-    return next(w for w in widgets if w.description == name)
+    return next(w for w in widgets if getattr(w, "description", "") == name)
 
 
 def listed(panel):
@@ -577,12 +679,12 @@ def test_a_quiz_hides_sizes_fields_and_maps_and_says_what_one_needs(quiz):
         assert told not in re.sub('base64,[^"]*', "", shown), told
     assert shown.count("<img") == 1 and not quiz.question.layout.display
     assert not any("[N" in line for line in listed(quiz))
-    assert {len(line) for line in listed(quiz)} == {len(table_lines(quiz.record)[0])}
+    assert len({len(line) for line in listed(quiz)}) == 1
 
 
 def test_what_is_guessed_is_shown_and_counted(quiz):
     quiz.guess.value = "6, 28, 28"
-    assert step_html(quiz.step(), 0) in quiz.shown.value
+    assert step_html(quiz.step()) in quiz.shown.value
     assert "1 of 1 at the first try." in quiz.shown.value
     assert ["[N" in line for line in listed(quiz)] == [True] + [False] * 9
     button(quiz, "Next ▶").click()
@@ -604,7 +706,7 @@ def test_a_vector_is_guessed_by_one_number(quiz):
 def test_show_me_counts_as_not_guessed(quiz):
     button(quiz, "Show me").click()
     assert "0 of 1 at the first try." in quiz.shown.value
-    assert step_html(quiz.step(), 0) in quiz.shown.value
+    assert step_html(quiz.step()) in quiz.shown.value
     before = quiz.shown.value
     button(quiz, "Show me").click()  # the page waits for an answer
     assert quiz.shown.value != before and "0 of 1" in quiz.shown.value
@@ -619,18 +721,35 @@ def test_the_quiz_is_turned_on_and_off(panel):
     panel.guess.value = "3"
     assert "Not yet: 3." in panel.shown.value
     panel.quiz.value = False
-    assert step_html(panel.step(), 0) in panel.shown.value and panel.number.value == 3
+    assert step_html(panel.step()) in panel.shown.value and panel.number.value == 3
     assert listed(panel) == table_lines(panel.record)[1]
     panel.number.value = 0
     assert panel.shown.value.partition(">")[2] == plain
 
 
-def test_a_stored_quiz_gives_nothing_away(quiz, capsys):
-    quiz._ipython_display_()
-    assert "png" not in capsys.readouterr().out
+def test_a_stored_quiz_gives_nothing_away(quiz):
     html, text = quiz.static()
     for twin in (html, text):
         assert "features.c1" in twin and "[N" not in twin and "28" not in twin
+
+
+def test_a_quiz_hides_what_comes_before_and_its_maps_in_the_strip(quiz, monkeypatch):
+    seen = strips(monkeypatch)
+    quiz._ipython_display_()
+    assert seen[-1][1] == ["the picture"]
+    quiz.number.value = 2
+    assert "step 1 (features.s2): its size is still to be guessed" in quiz.shown.value
+    assert "14" not in re.sub("<.*?>", "", quiz.shown.value)
+    assert quiz.unit_box.layout.display == "none"
+    quiz.guess.value = "16, 10, 10"
+    assert seen[-1][1] == ["the picture", "c3\n16×10×10"] and not quiz.unit_box.layout.display
+    quiz.number.value = 1
+    button(quiz, "Show me").click()
+    assert [title[:2] for title in seen[-1][1][1:]] == ["s2", "c3"]
+    quiz.number.value = 3
+    assert "features.c3): [N, 16, 10, 10]" in quiz.shown.value
+    quiz.quiz.value = False
+    assert len(seen[-1][1]) == 5
 
 
 def test_what_has_no_size_is_not_asked():

@@ -156,10 +156,14 @@ class TableConv2d(nn.Module):
         self.weight = nn.Parameter(torch.empty(len(fan_in), kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.zeros(len(reads)))
 
-    def forward(self, maps: Tensor) -> Tensor:
+    @property
+    def kernel(self) -> Tensor:
+        """The full kernel (maps made, maps read, kernel, kernel), zero where nothing is read."""
         kernel = self.weight.new_zeros(*self.reads.shape, self.kernel_size, self.kernel_size)
-        kernel = kernel.masked_scatter(self.reads[:, :, None, None], self.weight)
-        return F.conv2d(maps, kernel, self.bias)
+        return kernel.masked_scatter(self.reads[:, :, None, None], self.weight)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return F.conv2d(maps, self.kernel, self.bias)
 
 
 class RBF(nn.Module):

@@ -20,16 +20,15 @@ from torch.nn import functional as F
 
 from cnn_lessons.files import write_whole
 from cnn_lessons.see.steps import (
-    as_maps,
     branch_lines,
     checked,
     given,
     shape_of,
     step,
     tiled,
-    weights_of,
 )
 from cnn_lessons.see.svg import address
+from cnn_lessons.see.units import as_maps, layer_of, weights_of
 from cnn_lessons.shapes import Record, Row, record
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -66,7 +65,9 @@ def save_page(
         "pictures": [_png(_as_rgb(picture)) for picture in pictures],
         "labels": [str(label) for label in labels] or [f"picture {k}" for k in range(len(images))],
         "totals": {"parameters": records[0].parameters, "macs": records[0].macs},
-        "steps": [_step(records, number, model, class_names) for number in range(len(records[0]))],
+        "steps": [
+            _step(records, number, model, class_names, images) for number in range(len(records[0]))
+        ],
     }
     limit, encoded, page = megabytes * 1_000_000, {}, b""
     for kept in KEPT:
@@ -99,19 +100,26 @@ def _filled(about: dict) -> bytes:
     return TEMPLATE.read_text(encoding="utf-8").replace("__DATA__", data).encode()
 
 
-def _step(records: list[Record], number: int, model: nn.Module, class_names: Sequence[str]) -> dict:
+def _step(
+    records: list[Record], number: int, model: nn.Module, class_names: Sequence[str], images: Tensor
+) -> dict:
     """The words and numbers of a step: what does not depend on how many maps are kept."""
     first, row = records[0], records[0][number]
-    shown = step(first, number, model, None, 0, class_names)
-    scores = [step(each, number, None, None, 0, class_names).scores for each in records]
+    shown = [
+        step(each, number, model, None, None, class_names, image[None])
+        for each, image in zip(records, images.cpu())
+    ]
+    names = [name for k, name in enumerate(shown[0].names) if name != str(k)]
     return {
         "name": row.name, "kind": row.kind, "branch": branch_lines(first)[number],
         "output": shape_of(row), "parameters": row.parameters, "macs": row.macs,
-        "facts": [list(fact) for fact in shown.facts],
+        "facts": [list(fact) for fact in shown[0].facts], "names": names,
         "given": [list(fact) for fact in given(first, number)],
+        "masked": [list(fact) for fact in given(first, number, range(number))],
+        "sources": row.sources, "example": [each.value for each in shown],
         "field": [list(axis) for axis in row.field] if row.field and len(row.field) == 2 else None,
         "grid": list(row.output[-2:]) if len(row.output) >= 4 else [1, 1],
-        "scores": [[[n, round(z, 3), round(p, 4)] for n, z, p in each] for each in scores],
+        "scores": [[[n, round(z, 3), round(p, 4)] for n, z, p in each.scores] for each in shown],
     }  # fmt: skip
 
 
@@ -175,7 +183,7 @@ def _maps(
 
 def _kernel(model: nn.Module, row: Row, sheets: _Sheets) -> dict | None:
     """The kernels of a convolution: for each map the squares over the first maps that it reads."""
-    weight = weights_of(model, row)
+    weight = weights_of(layer_of(model, row))
     if weight is None or weight.dim() != 4 or max(weight.shape[2:]) < 2:
         return None
     weight = weight.float()[:64, :3]

@@ -11,18 +11,23 @@ if (!window.cnnPanels) {
     if (panelOf(event)) event.target.toggleAttribute('data-lm-suppress-shortcuts', !theirs);
   }, true);
 
-  // A click on a map writes its row and column into the fields of these names.
+  // A click on a map writes its row and column into the fields of these names, or the number of
+  // the square into the field that the map names.
   window.addEventListener('click', event => {
     const map = event.target.closest?.('.cnn-panel [data-rows]');
     if (!map) return;
     const box = map.getBoundingClientRect(), fields = [...panelOf(event).querySelectorAll('.cnn-field')];
-    const write = (name, share, count) => {
+    const place = (share, count) => Math.min(count - 1, Math.max(0, Math.floor(share * count)));
+    const row = place((event.clientY - box.top) / box.height, map.dataset.rows);
+    const column = place((event.clientX - box.left) / box.width, map.dataset.columns);
+    const write = (name, number) => {
       const input = fields.find(field => field.textContent.trim() === name).querySelector('input');
-      input.value = Math.min(count - 1, Math.max(0, Math.floor(share * count)));
+      input.value = number;
       input.dispatchEvent(new Event('change', {bubbles: true}));
     };
-    write('Row', (event.clientY - box.top) / box.height, map.dataset.rows);
-    write('Column', (event.clientX - box.left) / box.width, map.dataset.columns);
+    if (map.dataset.field) return write(map.dataset.field, row * map.dataset.columns + column);
+    write('Row', row);
+    write('Column', column);
   });
 
   // A panel waits while its picture was made for other values than its fields have, or while a

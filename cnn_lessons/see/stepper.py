@@ -16,22 +16,32 @@ from cnn_lessons.see import colours, plots, predictions, svg
 from cnn_lessons.see.page import save_page
 from cnn_lessons.see.panels import CLOSED, Panel, tidy
 from cnn_lessons.see.steps import (
+    MOST_CLASSES,
     Step,
-    as_maps,
     branch_lines,
     checked,
     given,
+    grid_of,
     mosaic,
     shape_of,
     step,
 )
+from cnn_lessons.see.units import as_maps
 from cnn_lessons.shapes import Record, record
 from cnn_lessons.table import Table
 
 SIDE, MOSAIC_SIDE, KERNEL_SIDE = 140, 200, 100  # pixels on the screen
+SMALLEST = 18  # of a map or number that has its name on it
+# The fields that choose a unit, and their width; a click on a map finds them by name.
+UNIT = {"Map": 90, "Row": 90, "Column": 112}
 
-
-DETAILS = "margin-left: 12px; line-height: 1.35"
+DETAILS = "margin-left: 12px; line-height: 1.3"
+HEAD = "text-align: left; vertical-align: top; padding: 0 8px 0 0; white-space: nowrap"
+# Names on maps: black on a white edge, so that they are read on every colour. Clicks go through.
+MARKS = (
+    "position: absolute; left: 0; top: 0; overflow: visible; pointer-events: none; "
+    "font: 9px sans-serif; stroke: white; stroke-width: 2px; paint-order: stroke"
+)
 
 # A list box is a table that can be clicked, walked through with the arrow keys, and read aloud. Its
 # columns need letters of one width. The label is read aloud only.
@@ -40,7 +50,11 @@ STYLE = f"""<style>
   .cnn-steps select {{ {LETTERS} }}
   .cnn-steps option:checked {{ background: #0072B2 linear-gradient(#0072B2, #0072B2);
   color: white }}
-  .cnn-steps .widget-label {{ position: absolute; clip-path: inset(50%) }}</style>"""
+  .cnn-steps .widget-label {{ position: absolute; clip-path: inset(50%) }}
+  .cnn-panel .cnn-below {{ display: flow-root; overflow: visible }}
+  .cnn-panel .cnn-below .cnn-steps {{ float: left; width: auto }}
+  .cnn-panel .cnn-below .widget-html, .cnn-below .widget-html-content {{ display: block }}
+  </style>"""
 
 
 class Stepper(Panel):
@@ -54,10 +68,12 @@ class Stepper(Panel):
     With `quiz` the size of an output, its maps and what a unit sees are hidden until the size is
     guessed, or asked for; a box in the panel turns it on and off.
 
-    In a stored notebook the reader finds the table and a strip of feature maps, with `quiz` the
-    table without sizes. Raises ValueError
-    for images or pictures of another shape, and for a network that does nothing with them, and
-    ShapeError, with the layers that ran, if a layer fails.
+    Map, row and column choose a unit, by keys or by a click on the maps; its number, what made it,
+    and what it sees are shown. Below, a strip has the first maps of each step.
+
+    In a stored notebook the reader finds the table and the strip, with `quiz` without sizes and
+    maps. Raises ValueError for images or pictures of another shape, and for a network
+    that does nothing with them, and ShapeError, with the layers that ran, if a layer fails.
     """
 
     def __init__(
@@ -82,19 +98,23 @@ class Stepper(Panel):
         self.number = W.BoundedIntText(0, 0, last, **_labelled("Step", 95))
         names = [(self._name_of(k, labels), k) for k in range(len(self.images))]
         self.picture = W.Dropdown(options=names, **_labelled("Picture", 160))
-        self.channel = W.BoundedIntText(0, 0, 0, **_labelled("Map", 95))
+        self.unit = [
+            W.BoundedIntText(0, 0, 0, **_labelled(name, width)) for name, width in UNIT.items()
+        ]
         self.quiz = W.Checkbox(quiz, indent=False, **_labelled("Quiz", 70))
         self.begins_as_quiz, self.hidden, self.asking, self.verdict = bool(quiz), set(), -1, ""
         self.guessed: dict[int, bool] = {}  # of each step that is known: whether at the first try
         self.tried: set[int] = set()
-        controls = {"number": self.number, "picture": self.picture, "channel": self.channel}
-        controls |= {"quiz": self.quiz}
-        self.build(controls, self._children(last))
+        controls = {"number": self.number, "picture": self.picture, "quiz": self.quiz}
+        controls |= dict(zip(UNIT, self.unit))
+        self.sides, self.in_strip = (), None
+        self.build(controls, self._children())
 
     def _record_picture(self, number: int) -> None:
         device = next(self.model.parameters(), self.images).device
         image = self.images[number : number + 1].to(device)
-        self.record, self.recorded = record(self.model, image, self.forward, keep=True), number
+        self.record = record(self.model, image, self.forward, keep=True)
+        self.recorded, self.image = number, image.cpu()
         pixels = self.pictures[number].cpu().permute(1, 2, 0).numpy()
         self.pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
 
@@ -105,28 +125,26 @@ class Stepper(Panel):
         known = 0 <= label < len(self.class_names)
         return f"{picture}: {tidy(self.class_names[label], 30) if known else f'class {label}'}"
 
-    def _children(self, last: int) -> list[W.Widget]:
+    def _children(self) -> list[W.Widget]:
         """Above what goes from step to step, all linked to `number`; below table and details."""
         back = W.Button(description="◀ Previous", layout=W.Layout(width="100px"))
         forth = W.Button(description="Next ▶", layout=W.Layout(width="80px"))
         back.on_click(lambda _: self.go(self.number.value - 1))
         forth.on_click(lambda _: self.go(self.number.value + 1))
-        play = W.Play(value=0, min=0, max=last, interval=1000)
-        slider = W.IntSlider(0, 0, last, readout=False, layout=W.Layout(width="60px"))
         heading, lines = table_lines(self.record)
         self.table = W.Select(
             options=[(line, k) for k, line in enumerate(lines)],
-            index=0, rows=min(22, len(lines)), description="Layers",
+            index=0, rows=min(12, len(lines)), description="Layers",
             layout=W.Layout(width=f"{6.7 * len(heading) + 24:.0f}px"),
         )  # fmt: skip
-        for widget, trait in ((slider, "value"), (play, "value"), (self.table, "index")):
-            self.link(widget, trait, self.number)
+        self.link(self.table, "index", self.number)
         left = W.VBox([W.HTML(f'{STYLE}<pre style="{LETTERS}">{heading}</pre>'), self.table])
         left.add_class("cnn-steps")
-        self.shown.layout.flex, self.shown.layout.max_width = "1 1 360px", "560px"
         wrapping = W.Layout(flex_flow="row wrap", align_items="flex-start")
-        controls = [back, forth, self.number, play, slider, self.picture, self.channel, self.quiz]
-        below = W.Box([left, self.shown], layout=wrapping)
+        self.unit_box = W.HBox(self.unit)
+        controls = [back, forth, self.number, self.picture, self.quiz, self.unit_box]
+        below = W.Box([left, self.shown])
+        below.add_class("cnn-below")
         return [W.Box(controls, layout=wrapping), self._question(), self.sign, below]
 
     def _question(self) -> W.Widget:
@@ -145,8 +163,9 @@ class Stepper(Panel):
 
     def step(self) -> Step:
         """What is shown now."""
-        number, channel = self.number.value, self.channel.value
-        return step(self.record, number, self.model, self.pixels, channel, self.class_names)
+        unit = tuple(field.value for field in self.unit)
+        about = self.model, self.pixels, unit, self.class_names, self.image
+        return step(self.record, self.number.value, *about)
 
     def save(self, path: str | Path) -> Path:
         """Write the same as one page for any browser, without a kernel: see `page.save_page`."""
@@ -175,11 +194,38 @@ class Stepper(Panel):
         return self.quiz.value and number not in self.guessed and _has_size(self.record, number)
 
     def adapt(self) -> None:
-        """Another picture is recorded; the number of maps is the limit of the map to choose."""
+        """Another picture is recorded; the maps there are limit the unit to choose."""
         self._adapt_quiz()
         if self.recorded != self.picture.value:
             self._record_picture(self.picture.value)
-        self.channel.max = max(0, len(as_maps(self.record.outputs[self.number.value])) - 1)
+        hidden = self.number.value in self.hidden
+        self.unit_box.layout.display = "none" if hidden else ""
+        if not hidden:
+            self._adapt_unit(as_maps(self.record.outputs[self.number.value]).shape)
+
+    def _adapt_unit(self, size: Sequence[int]) -> None:
+        """It stays at its place in maps of one size, and is the middle one where that changes."""
+        for field, side in zip(self.unit, size):
+            field.max = max(0, side - 1)
+        if self.sides != (sides := size[1:]):
+            self.sides = sides
+            for field, side in zip(self.unit[1:], sides):
+                field.value = side // 2
+
+    def show(self) -> None:
+        super().show()
+        if self.in_strip not in (None, (self.recorded, self.hidden)):
+            self._show_strip(again=True)
+
+    def _show_strip(self, again: bool = False) -> None:
+        """The strip of maps, which stays when the kernel is gone; `again` in its old place."""
+        self.in_strip = self.recorded, self.hidden
+        tiles, titles = film_strip(self.record, self.pixels, self.hidden)
+        steps = len(tiles) - 1
+        words = f"The picture and maps 0 to 3 of each of {steps} steps, from left to right."
+        if not steps:
+            words = "The picture; the maps of a step follow when its size is known."
+        plots.show(plots.film_strip(tiles, titles), words, self.model_id, again)
 
     def _adapt_quiz(self) -> None:
         """The list hides what is to be guessed; the field is empty for another step."""
@@ -197,11 +243,11 @@ class Stepper(Panel):
     def html(self) -> str:
         number = self.number.value
         if not self._is_hidden(number):
-            return self._score() + step_html(self.step(), self.channel.value)
+            return self._score() + step_html(self.step())
         row = self.record[number]
         name, kind = html.escape(tidy(row.name)), html.escape(tidy(row.kind))
         said = f'<p aria-live="polite">{html.escape(self.verdict)}</p>'
-        facts = _facts_html(given(self.record, number))
+        facts = _facts_html(given(self.record, number, self.hidden))
         picture = _img(self.pixels, "the picture", SIDE)
         words = f"{self._score()}<b>{number}: {name}</b> ({kind}){facts}{said}{picture}"
         return f'<div style="{DETAILS}">{words}</div>'
@@ -219,19 +265,11 @@ class Stepper(Panel):
         return f"<pre>{html.escape(text)}</pre>", text
 
     def _ipython_display_(self) -> None:
-        """The panel, and below it the strip of maps that stays when the kernel is gone."""
+        """The panel, and below it the strip."""
         if not hasattr(self, "shown"):
             return print(CLOSED)
         display(self._repr_mimebundle_(), raw=True)
-        if self.begins_as_quiz:
-            return None
-        tiles, titles = film_strip(self.record, self.pixels)
-        steps = len(tiles) - 1
-        plots.show(
-            plots.film_strip(tiles, titles),
-            f"The picture and up to four maps of each of {steps} steps, from left to right.",
-        )
-        return None
+        return self._show_strip()
 
 
 def _has_size(recorded: Record, number: int) -> bool:
@@ -246,7 +284,7 @@ def _labelled(text: str, width: int) -> dict:
 
 
 def table_lines(recorded: Record, hidden: Container[int] = ()) -> tuple[str, list[str]]:
-    """The layer table as lines of equal width for a list box: a heading, and a line a row.
+    """The steps as lines of equal width for a list box: a heading, and a line a row.
 
     The outputs of the rows in `hidden` are question marks.
     """
@@ -255,49 +293,90 @@ def table_lines(recorded: Record, hidden: Container[int] = ()) -> tuple[str, lis
         name, kind = tidy(row.name, 22), tidy(row.kind, 24)
         output = shape_of(row)
         output = "?".ljust(len(output)) if number in hidden else output
-        cells.append((str(number), branch[:16], name, kind, output, f"{row.parameters:,}"))
-    table = str(Table(("#", "", "layer", "kind", "output", "parameters"), tuple(cells)))
-    heading, _, *lines = table.replace(" ", "\N{NO-BREAK SPACE}").split("\n")
+        cells.append((str(number), branch[:16], name, kind, output))
+    table = str(Table(("#", "", "layer", "kind", "output"), tuple(cells))).split("\n")
+    most = max(map(len, table))
+    heading, _, *lines = (line.ljust(most).replace(" ", "\N{NO-BREAK SPACE}") for line in table)
     return heading, lines
 
 
-def step_html(shown: Step, channel: int) -> str:
+def step_html(shown: Step) -> str:
     """A step as HTML: what it is, its arithmetic, and its pictures, each with its text."""
-    parts = [
-        _img(shown.picture, "what the middle unit sees", SIDE),
-        _img(shown.maps, "the output, red above 0 and blue below", MOSAIC_SIDE),
-        _img(shown.one_map, f"map {channel}", SIDE),
-        _img(shown.kernel, f"kernel of map {channel}, green above 0 and brown below", KERNEL_SIDE),
-    ]
-    pictures = "".join(part for part in parts if part)
     return (
-        f'<div style="{DETAILS}">'
+        f'<div style="{DETAILS}"><div style="display: flow-root; overflow-wrap: anywhere">'
         f"<b>{shown.number}: {html.escape(shown.name)}</b> ({html.escape(shown.kind)})"
-        f"{_facts_html(shown.facts)}"
-        f'<div style="display: flex; flex-wrap: wrap; gap: 12px">{pictures}</div>'
-        f"{_scores_html(shown)}"
-        f'<p aria-live="polite" style="font-size: 85%">{html.escape(shown.text)}</p></div>'
+        f"{_facts_html(shown.facts)}</div>"
+        '<div style="clear: both; display: flex; flex-wrap: wrap; gap: 4px 12px">'
+        f"{_pictures(shown)}{_scores_html(shown)}</div>"
+        f'<div aria-live="polite" style="font-size: 90%">{html.escape(shown.value)}</div>'
+        f'<div aria-live="polite" style="font-size: 85%">{html.escape(shown.text)}</div></div>'
     )
 
 
 def _facts_html(facts: Sequence[tuple[str, str]]) -> str:
     rows = (
-        f'<tr><th scope="row" style="text-align: left; vertical-align: top; padding-right: 8px">'
-        f'{name}</th><td style="text-align: left">{html.escape(text)}</td></tr>'
+        f'<tr><th scope="row" style="{HEAD}">{name}</th>'
+        f'<td style="text-align: left; padding: 0">{html.escape(text)}</td></tr>'
         for name, text in facts
     )
-    return f'<table style="font-size: 90%">{"".join(rows)}</table>'
+    look = "font-size: 85%; line-height: 1.25; border-spacing: 0 2px"
+    return f'<table style="{look}">{"".join(rows)}</table>'
 
 
-def _img(pixels: np.ndarray | None, text: str, side: int) -> str:
+def _pictures(shown: Step) -> str:
+    channel, row, column = shown.unit
+    _, height, width = shown.size
+    drawn, ground = grid_of(len(shown.names)), "red above 0, blue below"
+    what = "map" if shown.one_map is not None else "number"
+    maps, one = f"0 to {len(shown.names) - 1}", f"{what} {channel}"
+    named = [f"{k} {name}" for k, name in enumerate(shown.names) if name != str(k)]
+    if 0 < len(named) <= MOST_CLASSES:
+        maps = ", ".join(named)
+    return "".join(
+        [
+            _img(shown.picture, shown.sees, SIDE),
+            _img(shown.maps, f"{what}s {maps}: {ground}", MOSAIC_SIDE, drawn, channel, shown.names),
+            _img(shown.one_map, one, SIDE, (height, width), row * width + column),
+            _img(shown.kernel, f"kernel of {one}, green above 0 and brown below", KERNEL_SIDE),
+        ]
+    )
+
+
+def _img(
+    pixels: np.ndarray | None,
+    text: str,
+    side: int,
+    grid: tuple[int, int] = (1, 1),
+    chosen: int = -1,
+    names: Sequence[str] = (),
+) -> str:
+    """A picture with its text. On a grid of squares, the chosen one is framed, and all have names.
+
+    A click on a square is a choice: of the map, where they have names, else of row and column.
+    """
     if pixels is None:
         return ""
-    height, width = pixels.shape[:2]
-    scale = side / max(height, width)
+    text, (rows, columns) = html.escape(text), grid
+    width, height = (round(n * side / max(pixels.shape[:2])) for n in pixels.shape[1::-1])
+    choice = f'data-rows="{rows}" data-columns="{columns}"' if chosen >= 0 else ""
+    choice += ' data-field="Map"' if names else ""
+    choice += ' title="click to choose"' if choice else ""
+    across, down = width / columns, height / rows
+    marks = "".join(
+        f'<text x="{k % columns * across + 1:.0f}" y="{k // columns * down + 8:.0f}">'
+        f"{html.escape(tidy(name, round(across / 5)))}</text>"
+        for k, name in enumerate(names)
+        if min(across, down) >= SMALLEST
+    )
+    if 0 <= chosen < rows * columns:
+        x, y = chosen % columns * across, chosen // columns * down
+        square = x, y, max(across, 5), max(down, 5)
+        marks += svg.rect(*square, line=4) + svg.rect(*square, stroke=colours.SCORES, line=2)
     return (
-        f'<figure style="margin: 0; width: min-content"><img src="{svg.png(pixels)}" alt="{text}" '
-        f'width="{round(width * scale)}" height="{round(height * scale)}" '
-        f'style="image-rendering: pixelated; max-width: none">'
+        f'<figure style="margin: 0; width: min-content; position: relative">'
+        f'<img src="{svg.png(pixels)}" alt="{text}" width="{width}" height="{height}" {choice} '
+        f'style="image-rendering: pixelated; max-width: none; display: block">'
+        f'<svg aria-hidden="true" width="{width}" height="{height}" style="{MARKS}">{marks}</svg>'
         f'<figcaption style="font-size: 85%">{text}</figcaption></figure>'
     )
 
@@ -313,21 +392,26 @@ def _scores_html(shown: Step) -> str:
         for name, logit, probability in shown.scores
     )
     return (
-        '<table><thead><tr><th scope="col" style="text-align: left">class</th>'
+        '<table style="font-size: 85%; line-height: 1.2; border-spacing: 4px 0"><thead><tr>'
+        '<th scope="col" style="text-align: left">class</th>'
         '<th scope="col">logit</th><th scope="col">softmax</th><th></th></tr></thead>'
         f"<tbody>{rows}</tbody></table>"
     )
 
 
-def film_strip(recorded: Record, picture: np.ndarray) -> tuple[list[np.ndarray], list[str]]:
+def film_strip(
+    recorded: Record, picture: np.ndarray, hidden: Container[int] = ()
+) -> tuple[list[np.ndarray], list[str]]:
     """The picture, then the first four maps of each step that makes new ones, with their titles.
 
-    Blocks of branches or shortcuts show their output. Needs a record with outputs.
+    Blocks of branches or shortcuts show their output. Those in `hidden`, numbers of rows, are left
+    out. Needs a record with outputs.
     """
     folded = recorded.fold()
-    tiles, titles = [picture], ["the picture"]
+    tiles, titles, last = [picture], ["the picture"], -1
     for row, output in zip(folded.rows, folded.outputs):
-        if len(row.output) == 4 and (row.window or row.inside):
+        last += len(row.inside) or 1
+        if len(row.output) == 4 and (row.window or row.inside) and last not in hidden:
             channels, height, width = row.output[1:]
             tiles.append(mosaic(as_maps(output)[:4]))
             titles.append(f"{_short_name(row.name)}\n{channels}×{height}×{width}")

@@ -3,7 +3,7 @@
 Any front end can draw it: the panel of a notebook (`stepper`), a page without a kernel (`page`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, prod, sqrt
 
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from cnn_lessons.see import colours
 from cnn_lessons.see.panels import tidy
+from cnn_lessons.see.units import as_maps, layer_of, unit_words, weights_of
 from cnn_lessons.shapes import Record, Row
 from cnn_lessons.shapes.rows import times
 
@@ -26,19 +27,26 @@ LARGEST_MAP, SMALLEST_TILE = 48, 24  # pixels in a mosaic; larger maps are avera
 class Step:
     """What there is to show of one row: sentences, and pixels as uint8 (height, width, 3).
 
-    `facts` are pairs of a heading and a sentence with the numbers filled in. `picture` is the input
-    with the view of the middle unit, `maps` all feature maps of the step (the first ones, if there
-    are many), `one_map` the chosen one, `kernel` its weights, one square for each map that it
-    reads; each is None where the step has none. `scores` are (class name, logit, probability) from
-    the likeliest on, for the network's last steps. `text` says in one sentence what is seen.
+    `facts` are pairs of a heading and a sentence with the numbers filled in. `unit` is the chosen
+    (map, row, column) of `size` (maps, height, width); `value` says what it is and what made it,
+    `sees` which part of the input it depends on. `picture` is the input with that view framed,
+    `maps` all feature maps of the step (the first ones, if there are many) with their `names`,
+    `one_map` the chosen one, `kernel` its weights, one square for each map that it reads; each is
+    None where the step has none. `scores` are (class name, logit, probability) from the likeliest
+    on, for the network's last steps. `text` says in one sentence what is seen.
     """
 
     number: int
     name: str
     kind: str
     facts: tuple[tuple[str, str], ...]
+    size: tuple[int, ...]
+    unit: tuple[int, ...]
+    value: str
+    sees: str
     picture: np.ndarray | None
     maps: np.ndarray | None
+    names: tuple[str, ...]
     one_map: np.ndarray | None
     kernel: np.ndarray | None
     scores: tuple[tuple[str, float, float], ...]
@@ -50,33 +58,45 @@ def step(
     number: int,
     model: nn.Module | None = None,
     picture: np.ndarray | None = None,
-    channel: int = 0,
+    unit: tuple[int, ...] | None = None,
     class_names: Sequence[str] = (),
+    image: Tensor | None = None,
 ) -> Step:
     """All that the stepper shows of row `number`; any other front end can draw it.
 
     `recorded` is a record made with `keep=True` (else there are no maps), `picture` the input as
-    uint8 (height, width, 3), `channel` the map to enlarge. Kernels are read from `model`.
+    uint8 (height, width, 3), `unit` the map, row and column to look at: the middle of the first map
+    where none is given, the last there is where it is too large. Kernels are read from `model`;
+    `image` (1, C, H, W) is what the network read, for the arithmetic of its first layers.
     Raises ValueError for a number that the record has not.
     """
     if not 0 <= number < len(recorded):
         raise ValueError(f"number must be from 0 to {len(recorded) - 1}; got {number}")
     row = recorded[number]
-    maps = as_maps(recorded.outputs[number]) if recorded.outputs else None
-    drawn = maps is not None and maps.numel() > 0
-    channel = min(channel, len(maps) - 1) if drawn else 0
+    kept = bool(recorded.outputs)
+    maps = as_maps(recorded.outputs[number] if kept else torch.empty(row.output, device="meta"))
+    drawn = kept and maps.numel() > 0
+    wanted = unit or (0, *(side // 2 for side in maps.shape[1:]))
+    at = tuple(max(0, min(n, side - 1)) for n, side in zip(wanted, maps.shape))
     name, kind = tidy(row.name), tidy(row.kind)
-    shown = f"; {_shown(maps)}" if maps is not None else ""
+    names = _names(recorded, number, class_names)
+    shown = f"; {_shown(maps)}" if kept else ""
+    view = None if picture is None else _view(row, at)
     return Step(
         number,
         name,
         kind,
         _facts(recorded, row),
-        None if picture is None else _with_view(picture, row),
+        tuple(maps.shape),
+        at,
+        unit_words(recorded, number, at, model, image, names) if drawn else "",
+        _view_words(view),
+        None if picture is None else _with_view(picture, view),
         mosaic(maps) if drawn else None,
-        _colours(maps[channel], _largest(maps)) if drawn and not _is_vector(maps) else None,
-        _kernel(model, row, channel) if model is not None else None,
-        _scores(recorded, number, class_names),
+        names or tuple(map(str, range(_drawn(maps)))),
+        _colours(maps[at[0]], _largest(maps)) if drawn and not _is_vector(maps) else None,
+        _kernel(model, row, at[0]) if model is not None else None,
+        _scores(recorded, number, names),
         f"Step {number} of {len(recorded) - 1}: {name}, {kind}, output {shape_of(row)}{shown}.",
     )
 
@@ -98,13 +118,19 @@ def _facts(recorded: Record, row: Row) -> tuple[tuple[str, str], ...]:
     return tuple(facts)
 
 
-def given(recorded: Record, number: int) -> tuple[tuple[str, str], ...]:
+def given(
+    recorded: Record, number: int, hidden: Container[int] = ()
+) -> tuple[tuple[str, str], ...]:
     """What one needs to work out a step's output oneself: what it reads, and the layer's settings.
 
-    Pairs of a heading and a sentence, as the facts of a `Step`.
+    Pairs of a heading and a sentence, as the facts of a `Step`. What the steps in `hidden` make is
+    still to be guessed.
     """
     row = recorded[number]
-    shapes = " and ".join(map(_numbers, row.inputs))
+    shapes = " and ".join(
+        "its size is still to be guessed" if source in hidden else _numbers(shape)
+        for source, shape in zip(row.sources, row.inputs)
+    )
     facts = [("Reads", f"{_reads(recorded, row)}: {shapes}")]
     makers = str(_weight_shape(row)[0]) if row.weights else ""
     if row.window:
@@ -216,43 +242,46 @@ def _numbers(shape: tuple[int, ...]) -> str:
     return f"[{', '.join(['N', *map(str, shape[1:])])}]"
 
 
-def _scores(
-    recorded: Record, number: int, class_names: Sequence[str]
-) -> tuple[tuple[str, float, float], ...]:
-    """For the steps at the end whose numbers are the network's answer, all of them finite."""
+def _names(recorded: Record, number: int, class_names: Sequence[str]) -> tuple[str, ...]:
+    """The classes of the numbers of a step at the end, whose numbers are the network's answer."""
     last = recorded.rows[-1].output
-    if not recorded.outputs or len(last) != 2 or any(r.output != last for r in recorded[number:]):
+    if len(last) != 2 or any(row.output != last for row in recorded[number:]):
+        return ()
+    names = class_names if len(class_names) == last[1] else range(last[1])
+    return tuple(tidy(str(name)) for name in names)
+
+
+def _scores(
+    recorded: Record, number: int, names: tuple[str, ...]
+) -> tuple[tuple[str, float, float], ...]:
+    """Of the classes with these names, if all of their numbers are finite."""
+    if not recorded.outputs or len(names) < 2:
         return ()
     logits = recorded.outputs[number][0].float()
-    if len(logits) < 2 or not logits.isfinite().all():
+    if not logits.isfinite().all():
         return ()
     probabilities = logits.softmax(dim=0)
-    names = class_names if len(class_names) == len(logits) else range(len(logits))
     best = probabilities.topk(min(MOST_CLASSES, len(logits))).indices.tolist()
-    return tuple((tidy(str(names[k])), logits[k].item(), probabilities[k].item()) for k in best)
+    return tuple((names[k], logits[k].item(), probabilities[k].item()) for k in best)
 
 
 # --- pixels -------------------------------------------------------------------------------------
-
-
-def as_maps(output: Tensor) -> Tensor:
-    """Whatever a step gave for one picture, as float maps (number, height, width)."""
-    output = (output.abs() if output.is_complex() else output).float()
-    output = output[0] if output.dim() and len(output) else output
-    if output.dim() < 2 or not output.numel():
-        return output.reshape(-1, 1, 1)
-    return output[None].flatten(0, -3)
 
 
 def _is_vector(maps: Tensor) -> bool:
     return maps.shape[1:] == (1, 1)
 
 
+def _drawn(maps: Tensor) -> int:
+    """How many of them are drawn side by side."""
+    return min(len(maps), MOST_NUMBERS if _is_vector(maps) else MOST_MAPS)
+
+
 def _shown(maps: Tensor) -> str:
     number, height, width = maps.shape
-    most, what = (MOST_MAPS, "map") if not _is_vector(maps) else (MOST_NUMBERS, "number")
+    what = "number" if _is_vector(maps) else "map"
     words = f"{number:,} {what}{'s' * (number != 1)}"
-    words = f"the first {most:,} of {words}" if number > most else words
+    words = f"the first {_drawn(maps):,} of {words}" if number > _drawn(maps) else words
     words += f" of {height}×{width}" if what == "map" else ""
     strange = int((~maps.isfinite()).sum())
     told = f"; {strange:,} of {maps.numel():,} numbers are NaN or infinite, in yellow"
@@ -263,7 +292,7 @@ def mosaic(maps: Tensor) -> np.ndarray:
     """All maps side by side in one picture, nearly square, with one scale of colours."""
     largest = _largest(maps)
     gap = 0 if _is_vector(maps) else 1
-    maps = maps[: MOST_NUMBERS if not gap else MOST_MAPS]
+    maps = maps[: _drawn(maps)]
     if max(maps.shape[1:]) > LARGEST_MAP:
         size = [min(LARGEST_MAP, n) for n in maps.shape[1:]]
         maps = F.adaptive_avg_pool2d(maps[None], size)[0]
@@ -275,6 +304,12 @@ def _largest(values: Tensor) -> Tensor:
     return values.nan_to_num(0, 0, 0).abs().max()
 
 
+def grid_of(number: int) -> tuple[int, int]:
+    """Rows and columns for so many tiles."""
+    columns = ceil(sqrt(number))
+    return ceil(number / max(1, columns)), columns
+
+
 def tiled(tiles: np.ndarray, gap: int = 0, ground: int = 140) -> np.ndarray:
     """Tiles, uint8 (number, height, width, 3) or (number, height, width), in a grid in this order.
 
@@ -284,8 +319,7 @@ def tiled(tiles: np.ndarray, gap: int = 0, ground: int = 140) -> np.ndarray:
         scale = max(1, SMALLEST_TILE // max(tiles.shape[1:3]))
         tiles = tiles.repeat(scale, axis=1).repeat(scale, axis=2)
     number, height, width, *channels = tiles.shape
-    columns = ceil(sqrt(number))
-    rows = ceil(number / columns)
+    rows, columns = grid_of(number)
     size = (rows * (height + gap), columns * (width + gap), *channels)
     grid = np.full(size, ground, np.uint8)
     for k, tile in enumerate(tiles):
@@ -302,38 +336,39 @@ def _colours(values: Tensor, largest: Tensor, name: str = colours.ACTIVATIONS) -
     return pixels
 
 
-def weights_of(model: nn.Module, row: Row) -> Tensor | None:
-    """The kernels of a convolution (maps made, maps read, ...), on the CPU; None of other steps."""
-    try:
-        layer = model.get_submodule(row.name.split(" (")[0])
-    except AttributeError:  # a function between layers
-        return None
-    weight = getattr(layer, "weight", None)
-    # A transposed convolution has its weights the other way round: by the maps that it reads.
-    if not isinstance(weight, Tensor) or weight.dim() < 3 or getattr(layer, "transposed", False):
-        return None
-    return weight.detach().cpu()
-
-
 def _kernel(model: nn.Module, row: Row, channel: int) -> np.ndarray | None:
     """The weights of one map: a square for each map that it reads, the first ones if many."""
-    weight = weights_of(model, row)
+    weight = weights_of(layer_of(model, row))
     if weight is None or channel >= len(weight):
         return None
     squares = as_maps(weight[channel : channel + 1])
     return tiled(_colours(squares[:MOST_KERNELS], _largest(squares), colours.WEIGHTS), gap=1)
 
 
-def _with_view(picture: np.ndarray, row: Row) -> np.ndarray:
-    """The picture, enlarged, with the view of the middle unit framed where it is known."""
+def _view(row: Row, unit: tuple[int, ...]) -> list[tuple[int, int]] | None:
+    """The first and last row, and the first and last column, of what a unit sees, if known."""
+    if row.field is None or len(row.field) != 2:
+        return None
+    place = unit[1:] if len(row.output) >= 4 else (0, 0)
+    return [(f.first + n * f.stride, f.last + n * f.stride) for f, n in zip(row.field, place)]
+
+
+def _view_words(view: list[tuple[int, int]] | None) -> str:
+    if view is None:
+        return "what a unit sees is not known"
+    rows, columns = (f"{first} to {last}".replace("-", "−") for first, last in view)
+    return f"what the unit sees: rows {rows}, columns {columns}"
+
+
+def _with_view(picture: np.ndarray, view: list[tuple[int, int]] | None) -> np.ndarray:
+    """The picture, enlarged, with what a unit sees framed where it is known."""
     scale = max(1, 224 // max(picture.shape[:2]))
     shown = picture.repeat(scale, axis=0).repeat(scale, axis=1)
-    if row.field is None or len(row.field) != 2 or min(shown.shape[:2]) < 6:  # no room for a frame
+    if view is None or min(shown.shape[:2]) < 6:  # no room for a frame
         return shown
-    sizes = row.output[-2:] if len(row.output) >= 4 else (1, 1)
     (top, bottom), (left, right) = (
-        _ends(seen.first + size // 2 * seen.stride, seen.size, side, scale)
-        for seen, size, side in zip(row.field, sizes, picture.shape[:2])
+        _ends(first, last + 1 - first, side, scale)
+        for (first, last), side in zip(view, picture.shape[:2])
     )
     for inset, colour in ((0, (0, 0, 0)), (1, (230, 159, 0)), (2, (230, 159, 0))):
         y0, y1, x0, x1 = top + inset, bottom - inset - 1, left + inset, right - inset - 1
