@@ -9,6 +9,8 @@ from pathlib import Path
 
 from docutils import nodes
 
+from docs.live import call_in, name_of
+
 # One file of MathJax with its fonts inside, from the package that brings it.
 MATHJAX = importlib.util.find_spec("sphinx-mathjax-offline").submodule_search_locations[0]
 CITATION = Path(__file__).resolve().parents[1] / "CITATION.cff"
@@ -36,18 +38,34 @@ if ADDRESS:  # which `make links` writes
     html_theme_options["path_to_docs"] = ""
     html_theme_options["launch_buttons"] = {"colab_url": "https://colab.research.google.com"}
 
+FRAME = """<iframe class="live explorer" src="../live/{name}.html" title="{title}" loading="lazy">
+</iframe>
+<p class="explorer">Live, without a kernel. <a href="../live/{name}.html">Open it alone</a></p>
+"""
+
 
 def for_the_site(lesson: dict, steppers: list[str]) -> dict:
-    """A lesson without the badge, a picture from another server, and with links to its steppers."""
+    """A lesson without the badge, a picture from another server, and with what is live.
+
+    That are links to its steppers, and its explorers, each in place of its stored view, which stays
+    for paper: see site.css.
+    """
     links = " and ".join(f"[{name}](../networks/{name}.md)" for name in steppers)
+    cells = []
     for cell in lesson["cells"]:
+        cells.append(cell)
         if cell["cell_type"] == "markdown":
             text = "".join(cell["source"])
             text = re.sub(r"^\[!\[Open in Colab\].*\n\n", "", text, flags=re.MULTILINE)
             if links and text.startswith("## Step through"):
                 text += f"\n\nOn this site, without a kernel: {links}."
             cell["source"] = text
-    return lesson
+        elif call := call_in(cell):
+            cell["metadata"]["tags"] = [*cell["metadata"].get("tags", ()), "live"]
+            frame = FRAME.format(name=name_of(call), title=name_of(call).partition("-")[0])
+            shown = {"id": f"live-{len(cells)}", "cell_type": "markdown", "metadata": {}}
+            cells.append(shown | {"source": frame})
+    return {**lesson, "cells": cells}
 
 
 def words_of_pictures(lesson: dict) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Build the course as a web site: `make site`, or `python -m docs.site [FOLDER]`.
 
-Nothing is executed: the lessons come with the outputs that are stored in them. Only the steppers
-are made anew, a page for each network that comes trained. The finished site fetches nothing, so it
-can also be read from a disk.
+No lesson is executed: they come with the outputs that are stored in them. Only what is live is made
+anew, without a kernel: a stepper for each network that comes trained, and the explorers. The
+finished site fetches nothing, so it can also be read from a disk; SHA256SUMS has all its files.
 """
 
 import shutil
@@ -10,12 +10,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import torch
 
 from cnn_lessons import data, networks
 from cnn_lessons.see.page import save_page
+from docs import live
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PLACE = REPOSITORY / "build" / "site"
@@ -115,6 +117,18 @@ def build(place: Path = PLACE, names: Sequence[str] = TRAINED) -> None:
         subprocess.run([sys.executable, "-m", "sphinx", *options], cwd=REPOSITORY, check=True)
     for name in names:
         write_stepper(name, place / "live")
+    for call in live.CALLS:
+        live.write_explorer(call, place / "live")
+    write_sums(place)
+
+
+def write_sums(place: Path) -> None:
+    """SHA256SUMS, for `sha256sum -c` in the folder: what is served can be held against it."""
+    files = {
+        path.relative_to(place).as_posix(): path for path in place.rglob("*") if path.is_file()
+    }
+    sums = [f"{sha256(files[name].read_bytes()).hexdigest()}  {name}\n" for name in sorted(files)]
+    (place / "SHA256SUMS").write_text("".join(sums), encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

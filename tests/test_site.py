@@ -3,15 +3,19 @@
 `make test-site` runs it. It needs Sphinx; what is done in a browser needs what test_browser needs.
 """
 
+import gzip
 import json
 import os
 import re
 import shutil
+from base64 import b64decode
 from functools import partial
+from hashlib import sha256
+from html import escape
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from threading import Thread
 from urllib.parse import unquote, urlsplit
@@ -23,7 +27,10 @@ from tests.store_notebooks import NOTEBOOKS
 if not all(map(find_spec, ("sphinx_book_theme", "myst_nb", "sphinx-mathjax-offline"))):
     pytest.skip("`make test-site` installs what makes the site", allow_module_level=True)
 
-from docs import site
+from cnn_lessons import data
+from cnn_lessons.see import explorers
+from cnn_lessons.see.explorers import KERNELS, PLACES, inception_rows
+from docs import live, site
 
 LESSONS = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
 # What a page loads by itself when it is read.
@@ -126,6 +133,92 @@ def test_lessons_follow_one_another_and_lead_to_their_steppers(built, pages):
     own, other = (links[name].count("../networks/LeNet5.html") for name in LESSONS[1:3])
     assert own == other + 1 > 1
     assert {site.lesson_of(name) for name in site.TRAINED} == {f"{n}.ipynb" for n in LESSONS[1:6]}
+
+
+# --- the explorers --------------------------------------------------------------------------------
+
+
+def stored(path: Path) -> dict:
+    """What the page of an explorer unpacks: its controls and its views."""
+    packed = re.search(r'id="data">([^<]+)<', path.read_text(encoding="utf-8"))[1]
+    return json.loads(gzip.decompress(b64decode(packed)))
+
+
+def leaves(views, controls, panel, state):
+    """Values that the words of a page stand for, each with its view, or None beyond a limit."""
+    if not controls:
+        yield state, views
+        return
+    one, *rest = controls
+    name = next(n for n, field in panel.controls.items() if field.description == one["name"])
+    values = dict(getattr(panel.controls[name], "options", ())) or {"on": True, "off": False}
+    assert 0 < len(views) <= len(one["words"])
+    for word, part in zip_longest(one["words"], views):
+        now = state | {name: int(word) if one["slider"] else values[word]}
+        yield from leaves(part, rest, panel, now) if part else [(now, None)]
+
+
+def settings(state: dict) -> dict:
+    """With the numbers that a chosen kernel, or a row of Table 1, writes into the other fields."""
+    if "kernel" in state and "w00" in state:
+        weights, divisor = KERNELS[state["kernel"]]
+        return state | dict(zip(PLACES, weights)) | {"divisor": divisor}
+    return state | (inception_rows()[state["row"]] if "ch1x1" in state else {})
+
+
+# Whose last control has as many values as the ones before it leave.
+LIMITED = "explorers.Convolution", "explorers.Pooling", "explorers.Receptive"
+
+
+@pytest.mark.parametrize("call", live.CALLS, ids=live.name_of)
+def test_every_stored_view_is_what_the_explorer_draws(call, built):
+    path = built / "live" / f"{live.name_of(call)}.html"
+    page, panel = stored(path), live.explorer(call)
+    start, count, refused = panel.state(), 0, 0
+    for state, shown in leaves(page["views"], page["controls"], panel, {}):
+        if shown is None:
+            refused += 1
+            with pytest.raises(ValueError, match=r"must be 0 to \d+"):
+                panel.compute(**settings(start | state))
+            continue
+        view, count = panel.compute(**settings(start | state)), count + 1
+        parts = view.svg, escape(view.sentence), view.table._repr_html_()
+        assert all(part in shown for part in parts), state
+    assert count >= 6 and bool(refused) == call.startswith(LIMITED)
+    assert path.stat().st_size < 1_500_000
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_every_explorer_of_a_lesson_is_live_and_begins_as_it_is_stored(name, built, pages):
+    lesson = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8"))
+    cells = [c for c in lesson["cells"] if c["cell_type"] == "code"]
+    shown = [
+        c for c in cells if re.search(r"^explorers\.\w+\(", "".join(c["source"]), re.MULTILINE)
+    ]
+    calls = [live.call_in(cell) for cell in shown]
+    assert all(calls)
+    address = [f"../live/{live.name_of(call)}.html" for call in calls]
+    page = pages[built / f"notebooks/{name}.html"]
+    assert [link for link in page.loaded if link.startswith("../live/")] == address
+    assert [link for link in page.links if link.startswith("../live/")] == address
+    for cell, call in zip(shown, calls):
+        text = (built / "live" / f"{live.name_of(call)}.html").read_text(encoding="utf-8")
+        words = "".join(cell["outputs"][-1]["data"]["text/plain"])  # others stand before it
+        assert f">{escape(words)}</p>" in text
+
+
+def test_every_page_of_an_explorer_is_in_a_lesson(built, pages):
+    shown = [link for path, page in pages.items() if path.parent.name == "notebooks"
+             for link in page.loaded if link.startswith("../live/")]  # fmt: skip
+    assert len(shown) == len(set(shown)) == len(live.CALLS)
+
+
+def test_all_files_are_as_their_sums_say(built):
+    lines = (built / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    files = {p.relative_to(built).as_posix(): p for p in built.rglob("*") if p.is_file()}
+    assert list(sums) == sorted(files.keys() - {"SHA256SUMS"}) and len(sums) > 100
+    assert sums == {name: sha256(files[name].read_bytes()).hexdigest() for name in sums}
 
 
 def test_the_badge_of_another_server_is_left_out():
@@ -244,3 +337,58 @@ def test_the_stepper_steps_within_the_site(visit):
     assert first != second
     frame.locator("#steps").press("ArrowDown")
     assert frame.locator("#name").inner_text() not in (first, second)
+
+
+CONVOLUTION = f"live/{live.name_of(next(c for c in live.CALLS if 'input=8' in c))}.html"
+
+
+def test_an_explorer_is_moved_by_keys_on_a_phone_and_from_a_disk(visit, built):
+    page = visit((built / CONVOLUTION).as_uri(), width=390)
+    said = page.locator("#view p")
+    for name, key, now in (
+        ("Position", "End", (8, 3, 2, 1, 1, 15)),
+        ("Position", "ArrowLeft", (8, 3, 2, 1, 1, 14)),
+        ("Kernel", "End", (8, 5, 2, 1, 1, 8)),  # 3x3 units are left, the last of them is number 8
+        ("Stride", "Home", (8, 5, 1, 1, 1, 8)),
+        ("Position", "End", (8, 5, 1, 1, 1, 35)),
+    ):
+        page.get_by_label(name).press(key)
+        assert said.inner_text() == explorers.convolution(*now).sentence
+    assert page.get_by_label("Position").get_attribute("aria-valuetext") == "35"
+    assert page.evaluate(WIDTH) == 390
+
+
+def test_an_explorer_within_a_lesson_is_chosen_and_clicked(visit):
+    page = visit("notebooks/00_start_here.html")
+    page.locator("iframe.explorer").first.scroll_into_view_if_needed()  # it is loaded only then
+    frame = page.frame_locator("iframe.explorer >> nth=0")
+    frame.get_by_label("Kernel").select_option("blur")
+    output = frame.locator("[data-rows]")
+    box = output.bounding_box()
+    output.click(position={"x": box["width"] * 20.6 / 30, "y": box["height"] * 9.4 / 30})
+    view = explorers.filtering(*KERNELS["blur"], row=9, column=20, image=data.ship(32))
+    assert frame.locator("#view p").inner_text() == view.sentence
+
+
+def test_an_explorer_stands_for_its_stored_view_but_on_paper(visit):
+    page = visit("notebooks/04_googlenet.html")
+    live_one = page.locator("iframe.explorer")
+    others, old = page.locator(".tag_live > .cell_output > *").all()
+    assert "weights against" in others.inner_text() and "3.9 times" in old.text_content()
+    assert live_one.is_visible() and others.is_visible() and not old.is_visible()
+    page.emulate_media(media="print")
+    assert old.is_visible() and others.is_visible() and not live_one.is_visible()
+
+
+@pytest.mark.parametrize("name", sorted(map(live.name_of, live.CALLS)))
+def test_an_explorer_is_light_and_dark_and_every_control_moves_it(name, visit, built):
+    page = visit(f"live/{name}.html", color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(255, 255, 255)"
+    for control in reversed(stored(built / f"live/{name}.html")["controls"]):
+        field, before = page.get_by_label(control["name"], exact=True), page.inner_html("#view")
+        at = field.input_value()
+        for key in ("Home", "End"):
+            field.press(key)
+        if field.input_value() == at:
+            field.press("Home")
+        assert page.inner_html("#view") != before, control["name"]
