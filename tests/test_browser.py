@@ -232,9 +232,7 @@ def test_the_pictures_of_the_layers_differ(lesson):
         ("combobox", "Picture"),
         ("button", "◀ Previous"),
         ("button", "Next ▶"),
-        ("button", "play"),
-        ("button", "stop"),
-        ("slider", "Step slider"),
+        ("checkbox", "Quiz"),
     ],
 )
 def test_a_screen_reader_finds_each_control_by_its_name(lesson, role, name):
@@ -429,8 +427,6 @@ NASTY = ["ArrowDown", "ArrowUp", *"abxzmydd", "Delete", "0", "0", "Enter"]
         ("listbox", "Layers"),
         ("combobox", "Picture"),
         ("spinbutton", "Step"),
-        ("slider", "Step slider"),
-        ("button", "stop"),
         ("checkbox", "Quiz"),
         ("button", "Next ▶"),
         ("combobox", "Table 1"),
