@@ -86,7 +86,7 @@ def unit_words(
 
 
 def _tried(rule: Callable[..., str], *about: object) -> str:
-    """Shapes that a rule does not expect, such as those of a mean over all maps, are not its own."""
+    """Where shapes are none that a rule expects, as in a mean over all maps, it does not apply."""
     try:
         return rule(*about)
     except (IndexError, ValueError):
