@@ -5,7 +5,7 @@
 # make handout        the lessons for a class, without answers and outputs, in handout/
 # make slides         the lessons as slides, with outputs, in slides/
 # make site           the course as a web site, in build/site; `make test-site` tests it
-# make links          write your own address into badges, set-up cells, README and CITATION
+# make links          write your own address into badges, set-up cells, READMEs, CITATION
 # make notebooks      run every lesson on real CIFAR-10, store its outputs and the key for teachers
 
 PYTHON ?= python3
