@@ -1,6 +1,7 @@
 """The course as a web site: links, pictures and formulas, and that it fetches nothing.
 
-`make test-site` runs it, and test_slides.py whole. It needs Sphinx; what is done in a browser needs what test_browser needs.
+`make test-site` runs it, and test_slides.py whole. It needs Sphinx; what is done in a browser needs
+what test_browser needs.
 """
 
 import json
