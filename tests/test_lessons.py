@@ -240,7 +240,7 @@ def test_a_clone_of_any_name_with_windows_line_ends_and_no_utf8_hands_out_the_sa
     """Also without a home that can be written to; but for the line ends of the glossary."""
     clone = tmp_path / "a [b] (c) 卷积 it's %20"
     for name in ("cnn_lessons", "notebooks", "docs"):
-        ignored = shutil.ignore_patterns("weights", "__pycache__")
+        ignored = shutil.ignore_patterns("weights", "__pycache__", ".*")
         shutil.copytree(REPOSITORY / name, clone / name, ignore=ignored)
     for path in clone.rglob("*.*"):
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
