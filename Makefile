@@ -4,8 +4,8 @@
 # make test-browser   test the panels in a real JupyterLab and Notebook; needs Chromium or Chrome
 # make handout        the lessons for a class, without answers and outputs, in handout/
 # make slides         the lessons as slides, with outputs, in slides/
-# make site           the course as a web site, in build/site; `make test-site` tests it
-# make links          write your own address into badges, set-up cells, README and CITATION
+# make site           the course as a web site, in build/site; `make test-site` tests it and the slides
+# make links          write your own address into badges, set-up cells, READMEs, CITATION
 # make notebooks      run every lesson on real CIFAR-10, store its outputs and the key for teachers
 
 PYTHON ?= python3
@@ -40,7 +40,7 @@ site: .venv/for-site
 	$(RUN) -m docs.site
 
 test-site: .venv/for-site
-	$(RUN) -m pytest tests/test_site.py
+	$(RUN) -m pytest tests/test_site.py tests/test_slides.py
 
 links: .venv/for-test
 	$(RUN) -m tests.links $(ADDRESS)
@@ -52,7 +52,7 @@ notebooks: .venv/for-test
 .venv/for-test: EXTRAS = [test]
 .venv/for-browser: EXTRAS = [test,browser]
 .venv/for-slides: EXTRAS = [slides]
-.venv/for-site: EXTRAS = [test,browser,site]
+.venv/for-site: EXTRAS = [test,browser,site,slides]
 .venv/for-lessons .venv/for-test .venv/for-browser .venv/for-slides .venv/for-site: \
 		requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -20,8 +20,8 @@ from cnn_lessons.files import write_whole
 from cnn_lessons.table import Table
 from cnn_lessons.training.precision import has_tf32
 
-# Pictures in one timing on a CPU, for some seconds; the other networks take 3,840.
-ON_A_GPU = 25_600
+ON_A_GPU = 25_600  # pictures in one timing
+# The same on a CPU, for some seconds; the other networks take 3,840.
 IMAGES = {"LeNet5": 25_600, "VGG16": 640, "VGG16Plain": 640}
 
 

@@ -20,15 +20,16 @@ def hand_out(folder: str | Path, source: str | Path, answers: bool = True) -> li
     The copies have no outputs, and without `answers` no cell with the tag `answer` either. What a
     learner has changed or run stays as it is. If the lesson is newer than such a copy, it comes
     beside it, as `03_vgg.new.ipynb`; a copy that nobody has touched is replaced. The glossary, to
-    which they link, is put beside them. Raises OSError where there are no lessons, and where
-    nothing can be read or written.
+    which they link, is put beside them, a newer one as `glossary.new.md`. Raises OSError where
+    there are no lessons, and where nothing can be read or written.
     """
     paths = sorted(Path(source).glob("*.ipynb"))
     if not paths:
         raise OSError(f"there are no lessons in {source}: get the whole repository")
     glossary, copy = Path(source).parent / GLOSSARY, Path(folder) / Path(GLOSSARY).name
-    if glossary.exists() and not copy.exists():
-        write_whole(copy, glossary.read_bytes())
+    if glossary.exists() and (not copy.exists() or copy.read_bytes() != glossary.read_bytes()):
+        place = copy.with_suffix(".new.md") if copy.exists() else copy
+        write_whole(place, glossary.read_bytes())
     return [words for path in paths if (words := _hand_out(path, Path(folder), answers))]
 
 

@@ -108,7 +108,13 @@ def write_source(source: Path, names: Sequence[str]) -> None:
 
 
 def build(place: Path = PLACE, names: Sequence[str] = TRAINED) -> None:
-    """Raises CalledProcessError where Sphinx finds something wrong, after its own words."""
+    """Raises CalledProcessError where Sphinx finds something wrong, after its own words.
+
+    A site that was there is replaced; FileExistsError for a folder with anything else in it.
+    """
+    site = place == PLACE or (place / "searchindex.js").exists()
+    if not site and place.exists() and any(place.iterdir()):
+        raise FileExistsError(f"{place} has files that are no site: name an empty folder")
     with tempfile.TemporaryDirectory() as folder:
         write_source(Path(folder), names)
         shutil.rmtree(place, ignore_errors=True)

@@ -18,9 +18,9 @@ import torchvision
 
 from cnn_lessons import data, networks, training
 from cnn_lessons.training import Recipe, captured, fit, loop
+from tests.interrupted import network, numbers, state
 from tests.test_checkpoint import Interrupted
-from tests.test_interrupts import interrupted, moments, network, numbers
-from tests.test_interrupts import state as switches
+from tests.test_interrupts import interrupt_anywhere
 
 SET = data.generate(train=100, test=20)
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
@@ -185,19 +185,25 @@ def test_an_interrupt_in_a_capture_stops_and_changes_nothing(monkeypatch, wrappe
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_captured_training_that_is_interrupted_anywhere_goes_on(monkeypatch, tmp_path):
-    """Every fourth of the moments of test_interrupts; a step that was replayed counts or does not,
-    but is in the weights no more than once."""
+    """A step that was replayed counts or does not, but is in the weights no more than once."""
     StandIn(monkeypatch)
-    recipe, path = replace(RECIPE, epochs=2), tmp_path / "run"
+    recipe = replace(RECIPE, epochs=2)
     expected, *_ = train(recipe)
-    for at in moments(lambda: train(recipe, checkpoint=tmp_path / "counted"))[::4]:
-        before = switches()
-        with contextlib.suppress(KeyboardInterrupt), interrupted(at):
-            train(recipe, checkpoint=path)
-        assert switches() == before, at
+
+    def switches():
+        now = state(network())
+        return [now[name] for name in ("gradients", "autocast", "cache", "watchers")]
+
+    @contextlib.contextmanager
+    def a_captured_training(folder):
+        path, before = folder / "run", switches()
+        path.unlink(missing_ok=True)
+        yield lambda: train(recipe, checkpoint=path)
+        assert switches() == before
         found, *_ = train(recipe, checkpoint=path)
-        assert found == expected, at
-        path.unlink()
+        assert found == expected
+
+    interrupt_anywhere(a_captured_training, tmp_path / "all")
 
 
 def test_another_error_in_a_capture_is_not_hidden(monkeypatch):

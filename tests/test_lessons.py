@@ -206,7 +206,7 @@ def test_a_handout_leaves_out_what_is_tagged_and_nothing_else(folders):
     assert kept == [2, 3]
 
 
-def test_the_glossary_comes_along_once_and_the_copies_link_to_it(folders):
+def test_the_glossary_comes_along_and_a_newer_one_beside_it(folders):
     glossary, copy = folders[0].parent / lessons.GLOSSARY, folders[1] / "glossary.md"
     glossary.parent.mkdir()
     glossary.write_text("| kernel |")
@@ -218,9 +218,12 @@ def test_the_glossary_comes_along_once_and_the_copies_link_to_it(folders):
     hand_out(folders)
     assert copy.read_text() == "| kernel |"
     assert "[glossary](glossary.md)" in (folders[1] / "00_start.ipynb").read_text()
+    hand_out(folders)
+    assert not copy.with_suffix(".new.md").exists()
     copy.write_text("mine")
     hand_out(folders)
     assert copy.read_text() == "mine"
+    assert copy.with_suffix(".new.md").read_text() == "| kernel |"
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -240,7 +243,7 @@ def test_a_clone_of_any_name_with_windows_line_ends_and_no_utf8_hands_out_the_sa
     """Also without a home that can be written to; but for the line ends of the glossary."""
     clone = tmp_path / "a [b] (c) 卷积 it's %20"
     for name in ("cnn_lessons", "notebooks", "docs"):
-        ignored = shutil.ignore_patterns("weights", "__pycache__")
+        ignored = shutil.ignore_patterns("weights", "__pycache__", ".*")
         shutil.copytree(REPOSITORY / name, clone / name, ignore=ignored)
     for path in clone.rglob("*.*"):
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))

@@ -137,6 +137,11 @@ def test_what_does_not_fit_is_left_out_and_said(tmp_path):
     assert any("averaged from" in words for words in content(part)["left_out"])
 
 
+class Nothing(nn.Module):
+    def forward(self, images):
+        return images[:, :0]
+
+
 @pytest.mark.parametrize(
     "model",
     [
@@ -145,6 +150,7 @@ def test_what_does_not_fit_is_left_out_and_said(tmp_path):
         nn.Sequential(nn.Conv2d(3, 2, 1), nn.Flatten(2), nn.Conv1d(2, 3, 3)),
         nn.Sequential(nn.Unflatten(1, (1, 3)), nn.Conv3d(1, 2, (3, 1, 1))),
         nn.Sequential(nn.ReLU()),
+        Nothing(),
     ],
 )
 def test_outputs_of_any_number_of_axes(model, tmp_path):

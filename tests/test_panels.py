@@ -11,7 +11,7 @@ import torch
 from IPython.core.formatters import DisplayFormatter
 
 from cnn_lessons.see import panels, svg
-from cnn_lessons.table import Table
+from cnn_lessons.table import Table, tidy
 
 
 class TwoSentences(panels.Panel):
@@ -212,8 +212,8 @@ def test_the_static_view_is_the_state_at_the_start():
 
 
 def test_names_are_cut_and_cannot_turn_a_line():
-    assert panels.tidy("conv\u202e1\n\x00") == "conv1" and panels.tidy(3) == "3"
-    assert panels.tidy("a" * 10_000 + "end", 10) == "…aaaaaaend"
+    assert tidy("conv\u202e1\n\x00") == "conv1" and tidy(3) == "3"
+    assert tidy("a" * 10_000 + "end", 10) == "…aaaaaaend"
 
 
 def test_a_wrong_value_at_the_start_is_named():

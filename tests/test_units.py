@@ -244,6 +244,27 @@ def test_a_sum_that_is_not_the_networks_number_is_not_shown(model):
     assert number(words.split(": ")[1]) == pytest.approx(value, rel=0.006)
 
 
+class Mean(nn.Module):
+    def __init__(self, *axes):
+        super().__init__()
+        self.axes = axes
+
+    def forward(self, images):
+        return images.mean(self.axes)
+
+
+@pytest.mark.parametrize(
+    ("model", "size"),
+    [(Mean(1, 2), (2, 3)), (Mean(1), (2, 9)), (nn.LayerNorm((2, 9)), (3, 2, 9))],
+    ids=["of all", "of the maps", "weights of another layer"],
+)
+def test_shapes_that_no_rule_expects_do_no_harm(model, size):
+    images = random(1, *size)
+    last = tuple(side - 1 for side in as_maps(record(model, images, keep=True).outputs[0]).shape)
+    words, value = told(model, images, last)
+    assert number(re.findall(NUMBER, words)[-1]) == pytest.approx(value, rel=0.01)
+
+
 @pytest.mark.parametrize("model", [nn.Conv2d(3, 4, 3), nn.MaxPool2d(3), nn.AvgPool2d(3)])
 @pytest.mark.parametrize("odd", [float("nan"), float("inf"), float("-inf")])
 def test_what_is_no_number_is_told_as_such(model, odd):

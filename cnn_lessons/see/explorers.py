@@ -20,10 +20,10 @@ from torch.nn import functional as F
 from cnn_lessons.models import alexnet, googlenet, resnet, vgg
 from cnn_lessons.see import svg
 from cnn_lessons.see.colours import ACTIVATIONS, BLUE, GREY, ORANGE, PALE_BLUE, PALE_GREY
-from cnn_lessons.see.panels import Explorer, View, check, choice, number, tidy
+from cnn_lessons.see.panels import Explorer, View, check, choice, number
 from cnn_lessons.see.probes import depth_statistics
 from cnn_lessons.shapes import Field, Record, Row, on_meta
-from cnn_lessons.table import Table
+from cnn_lessons.table import Table, tidy
 
 # Pixels of every drawing: its width, and where the input and the map beside it begin.
 WIDTH, LEFT, RIGHT, TOP = 690, 12, 372, 34

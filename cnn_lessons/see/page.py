@@ -167,11 +167,11 @@ def _maps(
     for each in records:
         maps = as_maps(each.outputs[number])
         count, height, width = maps.shape
-        maps = maps[:most]
+        maps = maps[:most] if count else maps.new_zeros(1, 1, 1)
         if max(height, width) > side:
             maps = F.adaptive_avg_pool2d(maps[None], [min(side, height), min(side, width)])[0]
         found.append(sheets.add(maps))
-    note = []
+    note = [] if count else ["one for none, the output is empty"]
     if len(maps) < count:
         note.append(f"the first {len(maps)} of {count:,} maps")
     if maps.shape[1:] != (height, width):

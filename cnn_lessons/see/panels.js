@@ -49,10 +49,6 @@ if (!window.cnnPanels) {
         .filter(field => field.compareDocumentPosition(handle) & Node.DOCUMENT_POSITION_FOLLOWING);
       handle.setAttribute('aria-label', `${before.pop()?.textContent.trim() ?? ''} slider`);
     }
-    for (const icon of panel.querySelectorAll('.widget-play button i')) {
-      const what = icon.className.match(/fa-(play|pause|stop)/)?.[1] ?? 'repeat';
-      icon.parentElement.setAttribute('aria-label', what);
-    }
   };
   const words = {
     waits: 'Computing … What stands below is older. If this stays, the kernel is busy or gone.',

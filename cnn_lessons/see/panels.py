@@ -14,7 +14,6 @@ import ipywidgets as W
 from IPython import get_ipython
 
 from cnn_lessons.table import Table
-from cnn_lessons.table import tidy as tidy
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 SCRIPT = Path(__file__).with_name("panels.js").read_text(encoding="utf-8")

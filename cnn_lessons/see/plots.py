@@ -204,6 +204,7 @@ def corners(
         ax.plot(x, y, "s", color=colour, ms=8)
         ax.text(1.09 * x, 1.09 * y, legible(name, 20), ha=side, va="center", fontsize=SMALL)
     ax.plot(*torch.cat((places, places[:1])).T, color=colours.GREY, linewidth=0.8, zorder=0)
+    ax.margins(0.12)  # room for the names
     ax.set_aspect("equal")
     ax.set_axis_off()
     return ax.figure

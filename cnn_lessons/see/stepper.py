@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from cnn_lessons.see import colours, plots, predictions, svg
 from cnn_lessons.see.page import save_page
-from cnn_lessons.see.panels import CLOSED, Panel, tidy
+from cnn_lessons.see.panels import CLOSED, Panel
 from cnn_lessons.see.steps import (
     MOST_CLASSES,
     Step,
@@ -28,7 +28,7 @@ from cnn_lessons.see.steps import (
 )
 from cnn_lessons.see.units import as_maps
 from cnn_lessons.shapes import Record, record
-from cnn_lessons.table import Table
+from cnn_lessons.table import Table, tidy
 
 SIDE, MOSAIC_SIDE, KERNEL_SIDE = 140, 200, 100  # pixels on the screen
 SMALLEST = 18  # of a map or number that has its name on it

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cnn_lessons.see import colours
-from cnn_lessons.see.panels import tidy
 from cnn_lessons.see.units import as_maps, layer_of, unit_words, weights_of
 from cnn_lessons.shapes import Record, Row
 from cnn_lessons.shapes.rows import times
+from cnn_lessons.table import tidy
 
 MOST_MAPS, MOST_NUMBERS, MOST_KERNELS, MOST_CLASSES = 64, 4096, 16, 10
 LARGEST_MAP, SMALLEST_TILE = 48, 24  # pixels in a mosaic; larger maps are averaged down

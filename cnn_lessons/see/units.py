@@ -6,9 +6,9 @@ from math import ceil, floor, isnan, log10, prod
 import numpy as np
 from torch import Tensor, nn
 
-from cnn_lessons.see.panels import tidy
 from cnn_lessons.shapes import Record, Row
 from cnn_lessons.shapes.rows import times
+from cnn_lessons.table import tidy
 
 MOST_TERMS, MOST_SEEN = 6, 9  # how many are told one by one, of a sum and of what a pool sees
 
@@ -73,7 +73,8 @@ def unit_words(
     if len(read) == len(given):
         rules = (_convolved, _weighted, _pooled, _carried)
         layer = None if model is None else layer_of(model, row)
-        told = next(filter(None, (rule(row, layer, read, place, value) for rule in rules)), "")
+        tries = (_tried(rule, row, layer, read, place, value) for rule in rules)
+        told = next(filter(None, tries), "")
     where = f"Map {unit[0]}, row {unit[1]}, column {unit[2]}"
     if maps.shape[1:] == (1, 1):
         name = f" ({tidy(names[unit[0]], 30)})" if unit[0] < len(names) else ""
@@ -82,6 +83,14 @@ def unit_words(
 
 
 # --- one rule for each kind of step: what it tells, or "" where it does not apply ---------------
+
+
+def _tried(rule: Callable[..., str], *about: object) -> str:
+    """Where shapes are none that a rule expects, as in a mean over all maps, it does not apply."""
+    try:
+        return rule(*about)
+    except (IndexError, ValueError):
+        return ""
 
 
 def _convolved(row: Row, layer: nn.Module | None, read: list, place: Place, value: float) -> str:
