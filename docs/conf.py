@@ -47,7 +47,7 @@ FRAME = """<iframe class="live explorer" src="../live/{name}.html" title="{title
 def for_the_site(lesson: dict, steppers: list[str]) -> dict:
     """A lesson without the badge, a picture from another server, and with what is live.
 
-    That are links to its steppers, and its explorers, each in place of its stored view, which stays
+    These are links to its steppers, and its explorers: each in place of its stored view, that stays
     for paper: see site.css.
     """
     links = " and ".join(f"[{name}](../networks/{name}.md)" for name in steppers)
