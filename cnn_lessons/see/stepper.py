@@ -44,7 +44,8 @@ MARKS = (
 )
 
 # A list box is a table that can be clicked, walked through with the arrow keys, and read aloud. Its
-# columns need letters of one width. The label is read aloud only.
+# columns need letters of one width. The label is read aloud only. The facts flow around the list,
+# which must lie above them to be clicked.
 LETTERS = "font-family: monospace; font-size: 11px; line-height: 1.3; margin: 0; padding-left: 4px"
 STYLE = f"""<style>
   .cnn-steps select {{ {LETTERS} }}
@@ -52,7 +53,7 @@ STYLE = f"""<style>
   color: white }}
   .cnn-steps .widget-label {{ position: absolute; clip-path: inset(50%) }}
   .cnn-panel .cnn-below {{ display: flow-root; overflow: visible }}
-  .cnn-panel .cnn-below .cnn-steps {{ float: left; width: auto }}
+  .cnn-panel .cnn-below .cnn-steps {{ float: left; width: auto; z-index: 1 }}
   .cnn-panel .cnn-below .widget-html, .cnn-below .widget-html-content {{ display: block }}
   </style>"""
 
