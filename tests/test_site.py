@@ -379,12 +379,15 @@ def test_an_explorer_within_a_lesson_is_chosen_and_clicked(visit):
 def test_an_explorer_stands_for_its_stored_view_but_on_paper(visit):
     page = visit("notebooks/04_googlenet.html")
     live_one = page.locator("iframe.explorer")
-    *others, old = page.locator(".tag_live > .cell_output > *").all()
-    words = "".join(one.inner_text() for one in others)
-    assert "weights against" in words and "3.9 times" in old.text_content()
-    assert live_one.is_visible() and others[-1].is_visible() and not old.is_visible()
+    printed, *stored_view = page.locator(".tag_live > .cell_output > *").all()
+    picture, words = stored_view
+    assert "weights against" in printed.inner_text() and "3.9 times" in words.text_content()
+    assert picture.locator("img").count() == 1
+    assert live_one.is_visible() and printed.is_visible()
+    assert not any(part.is_visible() for part in stored_view)
     page.emulate_media(media="print")
-    assert old.is_visible() and others[-1].is_visible() and not live_one.is_visible()
+    assert all(part.is_visible() for part in (printed, *stored_view))
+    assert not live_one.is_visible()
 
 
 @pytest.mark.parametrize("name", sorted(map(live.name_of, live.CALLS)))
