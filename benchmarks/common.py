@@ -18,7 +18,6 @@ from torch.utils.data import DataLoader
 from cnn_lessons import data, networks, training
 from cnn_lessons.files import write_whole
 from cnn_lessons.table import Table
-from cnn_lessons.training.precision import has_tf32
 
 ON_A_GPU = 25_600  # pictures in one timing
 # The same on a CPU, for some seconds; the other networks take 3,840.
@@ -85,11 +84,6 @@ def speed_options(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=128)
     return parser
-
-
-def precisions(device: torch.device) -> list[str]:
-    """Those that are measured on a device."""
-    return ["float32", *(["tf32"] if has_tf32(device) else []), "bfloat16"]
 
 
 def speeds(

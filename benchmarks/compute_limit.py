@@ -13,7 +13,7 @@ from benchmarks import common
 from benchmarks.training_loop import ours
 from cnn_lessons import networks, training
 from cnn_lessons.training.captured import captured, has_graphs, wait
-from cnn_lessons.training.precision import forward
+from cnn_lessons.training.precision import forward, precisions
 from cnn_lessons.training.state import kept
 
 
@@ -50,7 +50,7 @@ def limit(dataset, name: str, images: int, chosen, precision: str, graph: bool =
 
 def variants(dataset, name: str, images: int, chosen) -> dict[str, Callable[[], float]]:
     found = {}
-    for precision in common.precisions(chosen.device):
+    for precision in precisions(chosen.device):
         this = (dataset, name, images, chosen, precision)
         found[f"limit {precision}"] = limit(*this)
         if has_graphs(chosen.device):
@@ -63,7 +63,7 @@ def main(arguments=None) -> list[dict]:
     """Print a row a network and precision."""
     chosen, rows = common.speed_options(__doc__).parse_args(arguments), []
     for name, speed in common.speeds(chosen, variants):
-        for precision in common.precisions(chosen.device):
+        for precision in precisions(chosen.device):
             fit, most = speed[f"fit {precision}"], speed[f"limit {precision}"]
             row = {"network": name, "precision": precision, "fit": round(fit)}
             row |= {"limit": round(most), "fit / limit": fit / most}

@@ -13,6 +13,7 @@ import torch
 
 from benchmarks import common
 from cnn_lessons import networks, training
+from cnn_lessons.training.precision import precisions
 from cnn_lessons.training.recipes import Recipe
 
 
@@ -52,7 +53,7 @@ def variants(dataset, name: str, images: int, chosen) -> dict[str, Callable[[], 
     if chosen.device.type == "cuda":
         workers = os.cpu_count()
         found[f"usual, {workers} workers"] = usual(dataset, name, images, chosen, workers)
-    for precision in common.precisions(chosen.device):
+    for precision in precisions(chosen.device):
         found[precision] = ours(dataset, name, images, chosen, precision)
     return found
 
@@ -62,7 +63,7 @@ def main(arguments=None) -> list[dict]:
     chosen, rows = common.speed_options(__doc__).parse_args(arguments), []
     for name, speed in common.speeds(chosen, variants):
         row = {"network": name} | {key: round(value) for key, value in speed.items()}
-        for precision in common.precisions(chosen.device):
+        for precision in precisions(chosen.device):
             row[f"{precision} / usual"] = speed[precision] / speed["usual"]
         rows.append(row)
     return common.report("training_loop", rows, chosen, batch_size=chosen.batch_size)

@@ -4,8 +4,6 @@ It steps through LeNet-5 in a headless Chromium. `make test-site` installs what 
 """
 
 import io
-import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -14,9 +12,9 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from docs.site import REPOSITORY, write_stepper
+from tests.chromium import CHROMIUM
 
 PLACE = REPOSITORY / "docs" / "stepper.gif"
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 SIZE = {"width": 960, "height": 860}
 MILLISECONDS = 1500  # a step is shown
 
@@ -31,10 +29,9 @@ def frames(page: Page) -> list[Image.Image]:
 
 
 def main() -> None:
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         write_stepper("LeNet5", Path(folder))
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport=SIZE)
         page.goto((Path(folder) / "LeNet5.html").as_uri())
         page.locator("#steps").focus()

@@ -10,7 +10,6 @@ import json
 import math
 import os
 import re
-import shutil
 import socket
 import statistics
 import subprocess
@@ -31,6 +30,7 @@ from cnn_lessons.see.page import save_page
 from cnn_lessons.see.stepper import table_lines
 from cnn_lessons.see.steps import Step, step
 from cnn_lessons.shapes import record
+from tests.chromium import CHROMIUM, MISSING
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="`make test-browser` installs playwright"
@@ -38,13 +38,8 @@ sync_api = pytest.importorskip(
 expect = sync_api.expect
 expect.set_options(timeout=120_000)  # a busy machine is slow, not wrong
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 if CHROMIUM is None:
-    pytest.skip(
-        f"no browser: install one of {', '.join(NAMES)}, or name it in CHROMIUM",
-        allow_module_level=True,
-    )
+    pytest.skip(MISSING, allow_module_level=True)
 FLAGS = ["--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 QUIET = {"fetchNews": "false", "checkForUpdates": False}  # nothing asked, nothing fetched
 

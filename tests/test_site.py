@@ -6,9 +6,7 @@ what test_browser needs.
 
 import gzip
 import json
-import os
 import re
-import shutil
 from base64 import b64decode
 from functools import partial
 from hashlib import sha256
@@ -23,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from tests.chromium import CHROMIUM, MISSING
 from tests.store_notebooks import NOTEBOOKS
 
 if not all(map(find_spec, ("sphinx_book_theme", "myst_nb", "sphinx-mathjax-offline"))):
@@ -254,12 +253,10 @@ def server(built):
 @pytest.fixture(scope="module")
 def browser():
     sync_api = pytest.importorskip("playwright.sync_api", reason="`make test-site` installs it")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        pytest.skip(f"no browser: install one of {', '.join(names)}, or name it in CHROMIUM")
+    if CHROMIUM is None:
+        pytest.skip(MISSING)
     with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield started
         started.close()
 

@@ -31,6 +31,11 @@ def has_tf32(device: torch.device) -> bool:
     return nvidia and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
+def precisions(device: torch.device) -> list[str]:
+    """Those that are worth trying on a device, from the most digits to the fewest."""
+    return ["float32", *(["tf32"] if has_tf32(device) else []), "bfloat16"]
+
+
 def forward(
     precision: str, loss: Loss, model: nn.Module, images: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -72,7 +77,7 @@ def faster_precision(
     and 32 pictures go first, and twice the time of float32 is enough to stop at.
     """
     trial, device = deepcopy(model).train(), images.device
-    kinds = ["float32", *(["tf32"] if has_tf32(device) else []), "bfloat16"]
+    kinds = precisions(device)
 
     def step(kind: str, number: int) -> None:
         value, _ = forward(kind, loss, trial, images[:number], labels[:number])
