@@ -506,7 +506,7 @@ def test_shares_are_of_the_whole_network():
 
 
 def test_two_layers_of_3x3_read_5x5_pixels_those_in_the_middle_in_the_most_ways():
-    first, picture = plots.ways(2, 3).axes
+    first, picture = plots.ways(2).axes
     grids = [ax.images[0].get_array() for ax in (first, picture)]
     assert [int((grid > 0).sum()) for grid in grids] == [3 * 3, 5 * 5]
     rows = [1, 2, 3, 2, 1]  # the ways along one axis; both axes are independent
@@ -514,8 +514,8 @@ def test_two_layers_of_3x3_read_5x5_pixels_those_in_the_middle_in_the_most_ways(
     assert [ax.get_title() for ax in (first, picture)] == [
         "ways from layer 1", "ways from the picture",
     ]  # fmt: skip
-    with pytest.raises(ValueError, match="kernel odd; got 2 and 4"):
-        plots.ways(2, 4)
+    with pytest.raises(ValueError, match="layers must be 1 or more; got 0"):
+        plots.ways(0)
 
 
 def test_depth_curves_have_a_panel_a_kind_a_band_a_line_and_no_spike():
