@@ -1,7 +1,6 @@
 """Explorers: change a number and see at once what it does to a network.
 
-Each one is a plain function, which works without widgets and returns a `View`, and a thin panel
-over it.
+Each one is a function that works without widgets and returns a `View`, and a thin panel over it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,15 +12,15 @@ from typing import NamedTuple
 
 import ipywidgets as W
 import torch
-from matplotlib import colormaps
 from torch import Tensor
 from torch.nn import functional as F
 
 from cnn_lessons.models import alexnet, googlenet, resnet, vgg
 from cnn_lessons.see import svg
-from cnn_lessons.see.colours import ACTIVATIONS, BLUE, GREY, ORANGE, PALE_BLUE, PALE_GREY
+from cnn_lessons.see.colours import BLUE, GREY, ORANGE, PALE_BLUE, PALE_GREY
 from cnn_lessons.see.panels import Explorer, View, check, choice, number
 from cnn_lessons.see.probes import depth_statistics
+from cnn_lessons.see.steps import coloured, seen_by
 from cnn_lessons.see.tables import vgg_layer
 from cnn_lessons.shapes import Field, Record, Row, on_meta
 from cnn_lessons.table import Table, tidy
@@ -103,9 +102,8 @@ def convolution(
 ) -> View:  # fmt: skip
     """Where a convolution's kernel stands for one unit of its output, and the size it gives.
 
-    All in pixels of a square input; `position` counts the units of the output row by row.
-    Raises ValueError for a padding below 0, for other settings below 1, and for a position that
-    the output has not.
+    All in pixels of a square input; `position` counts the units of the output row by row. Raises
+    ValueError for a padding below 0, other settings below 1, and a position that is not there.
     """
     check(1, input=input, kernel=kernel, stride=stride, dilation=dilation)
     check(0, padding=padding)
@@ -215,9 +213,8 @@ class ConvolutionArithmetic(Explorer):
         forth.on_click(lambda _: self.move(1))
         super().__init__(convolution, controls, [W.HBox([back, forth])])
 
-    def adapt(self) -> None:
-        *settings, _ = self.state().values()
-        self.limit("position", max(0, Sizes(*settings).output ** 2 - 1))
+    def limits(self, position: int, **settings: int) -> dict[str, int]:
+        return {"position": Sizes(**settings).output ** 2 - 1}
 
     def move(self, steps: int) -> None:
         """Let the kernel go on or back; it stays at the ends."""
@@ -292,15 +289,12 @@ def _filtering_svg(
     words: Sequence[str],
 ) -> list[str]:  # fmt: skip
     """Picture and output, each with its frame; pixels times weights are products, and the rest."""
-    largest = output.abs().max().clamp(min=1e-12)
-    shades = colormaps[ACTIVATIONS]((output / largest / 2 + 0.5).numpy(), bytes=True)[..., :3]
-    coloured = torch.from_numpy(shades.copy()).permute(2, 0, 1)
     shapes, cell = [], 44
     for x, pixels, side, title in (
-        (LEFT, grey[None].to(torch.uint8), 3, "picture"),
-        (RIGHT, coloured, 1, "output (click on it)"),
+        (LEFT, svg.pixels(grey[None].byte()), 3, "picture"),
+        (RIGHT, coloured(output, output.abs().max()), 1, "output (click on it)"),
     ):
-        height, width = pixels.shape[1:]
+        height, width = pixels.shape[:2]
         scale = SMALL / max(height, width)
         frame = (x + unit[1] * scale, TOP + unit[0] * scale, side * scale, side * scale)
         size = f'width="{width * scale:g}" height="{height * scale:g}"'
@@ -381,9 +375,8 @@ POOLED = (  # a map of 6x6 numbers to try pooling on
 def pooling(mode: str = "max", kernel: int = 2, stride: int = 2, position: int = 0) -> View:
     """What "max" or "average" pooling makes of the numbers in POOLED, without padding.
 
-    `position` counts the units of the output row by row. Raises ValueError for another mode, for a
-    kernel below 1 or larger than the map, for a stride below 1, and for a position that is not
-    there.
+    `position` counts the units of the output row by row. Raises ValueError for another mode, a
+    kernel that does not fit on the map, a stride below 1, and a position that is not there.
     """
     check(1, kernel=kernel, stride=stride)
     numbers = torch.tensor(POOLED, dtype=torch.float32)
@@ -467,9 +460,8 @@ class Pooling(Explorer):
         }
         super().__init__(pooling, controls)
 
-    def adapt(self) -> None:
-        _, kernel, stride, _ = self.state().values()
-        self.limit("position", max(0, Sizes(len(POOLED), kernel, stride).output ** 2 - 1))
+    def limits(self, kernel: int, stride: int, **_: object) -> dict[str, int]:
+        return {"position": Sizes(len(POOLED), kernel, stride).output ** 2 - 1}
 
 
 # --- receptive field ----------------------------------------------------------------------------
@@ -486,16 +478,14 @@ def receptive_field(
     field is not known, for a unit that it has not, and for a picture of another size.
     """
     step, picture, unit = record[layer], _input_size(record), (row, column)
-    if not _is_known(step):
+    if (view := seen_by(step, (0, *unit))) is None:
         raise ValueError(f"layer must be one whose receptive field is known; got {step.name!r}")
     rows, columns = size = _map_size(step)
     _check_unit(unit, size, f" in {step.name}")
     _check_image(image, picture)
-    firsts = [f.first + k * f.stride for f, k in zip(step.field, unit)]
-    height, width = (f.size for f in step.field)
+    firsts, (height, width) = [first for first, _ in view], (f.size for f in step.field)
     inside = prod(
-        max(0, min(first + f.size, side) - max(first, 0))
-        for first, f, side in zip(firsts, step.field, picture)
+        max(0, min(last + 1, side) - max(first, 0)) for (first, last), side in zip(view, picture)
     )
     strides, is_map = [f.stride for f in step.field], len(step.output) == 4
     facts = {
@@ -514,11 +504,6 @@ def receptive_field(
         *_map_svg(f"{tidy(step.name, 30)}, {units}", size, 300 / max(*size, 8), unit),
     ]
     return _view(_field_sentence(step, unit, firsts, inside), Table.of([facts]), 366, shapes)
-
-
-def _is_known(row: Row) -> bool:
-    """Whether its units see a known part of a picture, which has two axes."""
-    return row.field is not None and len(row.field) == 2
 
 
 def _check_image(image: Tensor | None, size: tuple[int, int]) -> None:
@@ -571,7 +556,7 @@ def _seen_svg(step: Row, firsts: list[int], picture: tuple[int, int], image: Ten
     drawn = (
         svg.rect(x, y, long, tall, "white", GREY, 1 / scale, dashes),
         svg.rect(0, 0, wide, high, PALE_GREY, "none"),
-        svg.picture(image) if image is not None else "",
+        svg.picture(svg.pixels(image)) if image is not None else "",
         f'<path d="{outside}" fill="white" fill-opacity="0.55" fill-rule="evenodd"/>',
         svg.rect(0, 0, wide, high, "none", GREY, 1 / scale),
         svg.rect(left, top, width, height, "none", BLUE, line / scale),
@@ -598,7 +583,8 @@ class ReceptiveField(Explorer):
     """
 
     def __init__(self, record: Record, image: Tensor | None = None):
-        known = {k: f"{k} {tidy(row.name, 30)}" for k, row in enumerate(record) if _is_known(row)}
+        rows = [(k, row) for k, row in enumerate(record) if seen_by(row, (0, 0, 0))]
+        known = {k: f"{k} {tidy(row.name, 30)}" for k, row in rows}
         if not known:
             raise ValueError("record must have a layer whose receptive field is known; got none")
         self.record = record
@@ -611,10 +597,9 @@ class ReceptiveField(Explorer):
         }
         super().__init__(lambda **unit: receptive_field(record, image=image, **unit), controls)
 
-    def adapt(self) -> None:
-        height, width = _map_size(self.record[self.controls["layer"].value])
-        self.limit("row", height - 1)
-        self.limit("column", width - 1)
+    def limits(self, layer: int, **_: int) -> dict[str, int]:
+        height, width = _map_size(self.record[layer])
+        return {"row": height - 1, "column": width - 1}
 
 
 # --- the columns of VGG -------------------------------------------------------------------------
@@ -920,15 +905,14 @@ def _block_graph(kind: str | None) -> list[str]:
     drawn = [svg.text(90, 22, "input, 16@32×32", "middle")]
     for k, row in enumerate(steps):
         y = 48 + 42 * k
-        drawn.append(svg.path(f"M90 {y - 20}V{y}"))
+        drawn += [svg.path(f"M90 {y - 20}V{y}")]
         _, channels, height, width = row.output
         label = "+" if row.kind == "add" else f"{row.name}, {channels}@{height}×{width}"
-        drawn.append(svg.box(20, y, 140, 22, label, ORANGE if label == "+" else PALE_BLUE))
-    if kind:
-        end = 48 + 42 * [row.kind for row in steps].index("add") + 11
-        words = svg.text(0, 0, KINDS[kind], "middle")
-        drawn.append(svg.path(f"M90 38H190V{end}H160", ORANGE, 2))
-        drawn.append(f'<g transform="translate(206 150) rotate(90)">{words}</g>')
+        drawn += [svg.box(20, y, 140, 22, label, ORANGE if label == "+" else PALE_BLUE)]
+        if label == "+":
+            words = svg.text(0, 0, KINDS[kind], "middle")
+            drawn += [svg.path(f"M90 38H190V{y + 11}H160", ORANGE, 2)]
+            drawn += [f'<g transform="translate(206 150) rotate(90)">{words}</g>']
     return drawn
 
 
@@ -937,21 +921,22 @@ def _gradient_plot(series: dict[str, Sequence[float]], chosen: str) -> list[str]
     every = [log10(size) for sizes in series.values() for size in sizes]
     low, high = floor(min(every)), ceil(max(every))
     left, top, width, height = 300, 50, 370, 236
-    drawn = [svg.text(left - 46, 22, "gradient / weights of a block's first convolution")]
     fills = {name: BLUE if name == chosen else "white" for name in series}
+    drawn = [
+        svg.text(left - 46, 22, "gradient / weights of a block's first convolution"),
+        svg.legend(left + 100, 29, 130, fills),
+        svg.text(left, top + height + 22, "block 1, next to the input"),
+        svg.text(left + width, top + height + 22, f"block {len(series[chosen])}", "end"),
+    ]
     for power in range(low, high + 1):
         y = top + height * (high - power) / (high - low)
-        drawn.append(svg.path(f"M{left} {y:g}h{width}", GREY, 0.6))
-        drawn.append(svg.text(left - 8, y + 5, f"{10.0**power:,g}", "end"))
+        drawn += [svg.path(f"M{left} {y:g}h{width}", GREY, 0.6)]
+        drawn += [svg.text(left - 8, y + 5, f"{10.0**power:,g}", "end")]
     for name, sizes in sorted(series.items(), key=lambda item: item[0] == chosen):
         for k, size in enumerate(sizes):
             x = left + width * (k + 0.5) / len(sizes)
             y = top + height * (high - log10(size)) / (high - low)
-            drawn.append(svg.dot(x, y, fills[name]))
-    drawn.append(svg.legend(left + 100, 29, 130, fills))
-    last = len(series[chosen])
-    drawn.append(svg.text(left, top + height + 22, "block 1, next to the input"))
-    drawn.append(svg.text(left + width, top + height + 22, f"block {last}", "end"))
+            drawn += [svg.dot(x, y, fills[name])]
     return drawn
 
 
@@ -1009,10 +994,10 @@ def _budget_svg(costs: dict[str, list[int]], totals: dict[str, int]) -> list[str
     end, drawn = left + width / most, [svg.legend(left, 12, 108, fills)]
     for k, (name, limit) in enumerate(BUDGET.items()):
         x, y = left, 50 + 50 * k
-        drawn.append(svg.text(left - 8, y + 20, name, "end"))
+        drawn += [svg.text(left - 8, y + 20, name, "end")]
         for part, cost in costs.items():
             length = width / most * cost[k] / limit
-            drawn.append(svg.rect(x, y, length, 28, fills[part]))
+            drawn += [svg.rect(x, y, length, 28, fills[part])]
             x += length
     line = svg.path(f"M{end:g} 40V138", "black", 2)
     return [*drawn, line, svg.text(end, 152, "the budget", "middle")]

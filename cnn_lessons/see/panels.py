@@ -220,10 +220,14 @@ class Explorer(Panel):
         wrap = W.Layout(display="flex", flex_flow="row wrap")
         self.build(controls, [W.Box([*rows, *extras], layout=wrap), self.sign, self.shown])
 
-    def limit(self, name: str, largest: int) -> None:
-        """Give a number field another maximum; a value above it becomes the maximum."""
-        self.controls[name].max = largest
-        self.sliders[name].max = largest
+    def limits(self, **state: object) -> dict[str, int]:
+        """How large some of the numbers may be, beside what the others are now."""
+        return {}
+
+    def adapt(self) -> None:
+        """A value above its limit becomes the limit."""
+        for name, largest in self.limits(**self.state()).items():
+            self.controls[name].max = self.sliders[name].max = max(0, largest)
 
     def html(self) -> str:
         view = self.compute(**self.state())

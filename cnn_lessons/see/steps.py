@@ -91,7 +91,7 @@ class Step:
     @cached_property
     def sees(self) -> str:
         """Which part of the input the chosen unit depends on."""
-        if (view := _view(self.row, self.unit)) is None or self.input is None:
+        if (view := seen_by(self.row, self.unit)) is None:
             return "what a unit sees is not known"
         rows, columns = (f"{first} to {last}".replace("-", "−") for first, last in view)
         return f"what the unit sees: rows {rows}, columns {columns}"
@@ -99,7 +99,7 @@ class Step:
     @cached_property
     def picture(self) -> np.ndarray | None:
         """The input with what the chosen unit sees framed."""
-        return None if self.input is None else _with_view(self.input, _view(self.row, self.unit))
+        return None if self.input is None else _with_view(self.input, seen_by(self.row, self.unit))
 
     @cached_property
     def maps(self) -> np.ndarray | None:
@@ -111,7 +111,7 @@ class Step:
         """The chosen map."""
         if not self.has_maps or _is_vector(self.output):
             return None
-        return _colours(self.output[self.unit[0]], _largest(self.output))
+        return coloured(self.output[self.unit[0]], _largest(self.output))
 
     @cached_property
     def kernel(self) -> np.ndarray | None:
@@ -120,7 +120,7 @@ class Step:
         if weight is None or self.unit[0] >= len(weight):
             return None
         squares = as_maps(weight[self.unit[0] : self.unit[0] + 1])
-        return tiled(_colours(squares[:MOST_KERNELS], _largest(squares), colours.WEIGHTS), gap=1)
+        return tiled(coloured(squares[:MOST_KERNELS], _largest(squares), colours.WEIGHTS), gap=1)
 
     @cached_property
     def scores(self) -> tuple[tuple[str, float, float], ...]:
@@ -309,7 +309,7 @@ def mosaic(maps: Tensor) -> np.ndarray:
     if max(maps.shape[1:]) > LARGEST_MAP:
         size = [min(LARGEST_MAP, n) for n in maps.shape[1:]]
         maps = F.adaptive_avg_pool2d(maps[None], size)[0]
-    return tiled(_colours(maps, largest), gap)
+    return tiled(coloured(maps, largest), gap)
 
 
 def _largest(values: Tensor) -> Tensor:
@@ -340,7 +340,7 @@ def tiled(tiles: np.ndarray, gap: int = 0, ground: int = 140) -> np.ndarray:
     return grid[: rows * height - gap, : columns * width - gap]
 
 
-def _colours(values: Tensor, largest: Tensor, name: str = colours.ACTIVATIONS) -> np.ndarray:
+def coloured(values: Tensor, largest: Tensor, name: str = colours.ACTIVATIONS) -> np.ndarray:
     """Red above 0 and blue below for activations, green and brown for weights."""
     share = (values / largest.clamp(min=1e-12) / 2 + 0.5).nan_to_num(0.5)
     pixels = colormaps[name](share.clamp(0, 1).numpy(), bytes=True)[..., :3]
@@ -348,7 +348,7 @@ def _colours(values: Tensor, largest: Tensor, name: str = colours.ACTIVATIONS) -
     return pixels
 
 
-def _view(row: Row, unit: tuple[int, ...]) -> list[tuple[int, int]] | None:
+def seen_by(row: Row, unit: tuple[int, ...]) -> list[tuple[int, int]] | None:
     """The first and last row, and the first and last column, of what a unit sees, if known."""
     if row.field is None or len(row.field) != 2:
         return None

@@ -75,12 +75,11 @@ def grid(x: float, y: float, rows: int, columns: int, cell: float) -> str:
     return path(across + down, "#8C8C8C", 0.6)
 
 
-def picture(image: Tensor) -> str:
-    """A picture, uint8 (1 or 3, H, W), one pixel a unit and not blurred."""
-    return (
-        f'<image width="{image.shape[2]}" height="{image.shape[1]}" '
-        f'style="image-rendering: pixelated" href="{png(pixels(image))}"/>'
-    )
+def picture(array: np.ndarray) -> str:
+    """Pixels, uint8 (height, width, 3), as squares of one unit that are not blurred."""
+    height, width, _ = array.shape
+    size = f'width="{width}" height="{height}" style="image-rendering: pixelated"'
+    return f'<image {size} href="{png(array)}"/>'
 
 
 def pixels(image: Tensor) -> np.ndarray:
