@@ -87,7 +87,11 @@ def _with_maps(
         | {"kernel": _kernel(model, records[0][number], sheets)}
         for number, shown in enumerate(steps)
     ]
-    return {"steps": with_maps, "left_out": left_out, "sheets": sheets.addresses}
+    return {
+        "steps": with_maps,
+        "left_out": left_out,
+        "sheets": [*map(sheets.encoded.get, sheets.numbers)],
+    }
 
 
 def _scale(name: str) -> list[list[int]]:
@@ -134,7 +138,6 @@ class _Sheets:
 
     def __init__(self, encoded: dict[bytes, str], limit: float):
         self.encoded, self.room = encoded, limit
-        self.addresses: list[str] = []
         self.numbers: dict[bytes, int] = {}
 
     def add(self, maps: Tensor) -> dict:
@@ -148,8 +151,7 @@ class _Sheets:
             if key not in self.encoded:
                 # More effort than 20 of 100 takes three times as long, for 1 % less.
                 self.encoded[key] = address(sheet, "webp", lossless=True, quality=20)
-            self.numbers[key] = len(self.addresses)
-            self.addresses.append(self.encoded[key])
+            self.numbers[key] = len(self.numbers)
             self.room -= len(self.encoded[key])
             if self.room < 0:
                 raise _TooLarge

@@ -26,9 +26,10 @@ class Prediction:
     """A question that a learner answers before the truth is shown. See `predict`.
 
     `guess` is the answer, None without one: a choice, a number as one writes it (9, "1,234",
-    "1e-7"), or whole numbers such as the sizes of a shape ("4, 64, 16, 16" or a tuple). Setting it
-    raises ValueError for anything else. `verdict` is what `reveal` found of the first guess that it
-    met: "right", "close", "not yet", or "shown" where the learner asked for the truth; else "".
+    "1e-7"), or whole numbers such as the sizes of a shape ("4, 64, 16, 16" or a tuple). `verdict`
+    is what `reveal` found of the first guess that it met: "right", "close", "not yet", or "shown"
+    where the learner asked for the truth; else "". Raises ValueError for a question that is no
+    text, for fewer than two choices, and for a guess that is not allowed.
     """
 
     def __init__(self, question: str, choices: Sequence | None = None, guess: object = None):
@@ -163,8 +164,7 @@ def predict(question: str, choices: Sequence | None = None, guess: object = None
 
     Without `choices` the guess is a number, or whole numbers in a row. Without a widget it is given
     as `guess`, or set later: `how_many.guess = 12`. A cell that runs again asks anew, but a guess
-    that has been judged stays the one that counts. Raises ValueError for a question that is no
-    text, for fewer than two choices, and for a guess that is not allowed.
+    that has been judged stays the one that counts. Raises ValueError as `Prediction` does.
     """
     prediction = Prediction(question, choices, guess)
     if before := ASKED.get(question):
