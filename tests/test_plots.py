@@ -134,7 +134,7 @@ def test_prediction_bars_are_the_probabilities():
 
 def test_answers_of_several_networks_stand_side_by_side():
     several = {"a": torch.softmax(torch.arange(10.0), 0), "b": torch.full((10,), 0.1)}
-    figure = plots.answers(IMAGES[0], several, NAMES, label=3)
+    figure = plots.prediction(IMAGES[0], several, NAMES, label=3)
     picture, *panels = figure.axes
     assert picture.get_title() == "truth: class 3"
     assert [ax.get_title() for ax in panels] == ["a", "b"]
@@ -352,7 +352,7 @@ FIGURES = {
     ),
     "one_picture": lambda: plots.pictures(WIDE[None], title="title"),
     "prediction": lambda: plots.prediction(WIDE, torch.full((10,), 0.1), LONG, 3, "title"),
-    "answers": lambda: plots.answers(
+    "answers": lambda: plots.prediction(
         WIDE, {name: torch.full((10,), 0.1) for name in LONG[:3]}, LONG, 3, "title"
     ),
     "confusion": lambda: plots.confusion(*torch.randint(10, (2, 9_000)), LONG, "title"),

@@ -145,27 +145,16 @@ def pictures(
 
 
 def prediction(
-    image: Tensor, probabilities: Tensor, class_names: Sequence[str], label: int | None,
-    title: str = "",
+    image: Tensor, probabilities: Tensor | dict[str, Tensor], class_names: Sequence[str],
+    label: int | None, title: str = "",
 ) -> Figure:  # fmt: skip
     """One picture, uint8 (3, H, W), beside its probabilities (classes,); the true class in blue.
 
-    With None for the label it is of no class.
+    Those of several networks, by name, stand side by side. With None for the label it is of no
+    class.
     """
-    return answers(image, {"": probabilities}, class_names, label, title)
-
-
-def answers(
-    image: Tensor,
-    probabilities: dict[str, Tensor],
-    class_names: Sequence[str],
-    label: int | None,
-    title: str = "",
-) -> Figure:
-    """One picture, uint8 (3, H, W), and what several networks make of it, side by side.
-
-    `probabilities` are (classes,), by name; the bar of the true class is blue.
-    """
+    if isinstance(probabilities, Tensor):
+        probabilities = {"": probabilities}
     figure, panels = _page(7, max(2.9, 1.1 + 0.2 * len(class_names)), title), len(probabilities)
     figure.get_layout_engine().set(w_pad=0.1)
     left, *axes = figure.subplots(1, 1 + panels, width_ratios=[2, *[4.8 / panels] * panels])
@@ -318,7 +307,8 @@ def by_depth(statistics: dict[str, Sequence[LayerStatistics]], title: str = "") 
     spread, gradient = "spread of a unit over the pictures", "|gradient of the loss| / |weights|"
     panels = {spread: [], gradient: []}
     for (name, layers), style in zip(statistics.items(), colours.styles(statistics)):
-        for words, values in zip(panels, list(zip(*layers))[1:]):
+        for words, quantity in zip(panels, ("spread", "gradient")):
+            values = [getattr(layer, quantity) for layer in layers]
             values = [value if 0 < value < inf else nan for value in values]
             panels[words].append(Line(name, range(1, len(layers) + 1), values, style))
     figure = _panels(panels, "layer, from the picture on", title)
