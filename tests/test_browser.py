@@ -29,7 +29,7 @@ from cnn_lessons.models import LeNet5
 from cnn_lessons.see.explorers import inception_cost, inception_rows
 from cnn_lessons.see.page import save_page
 from cnn_lessons.see.stepper import table_lines
-from cnn_lessons.see.steps import Step
+from cnn_lessons.see.steps import Step, coloured
 from cnn_lessons.shapes import record
 from tests.chromium import CHROMIUM, MISSING
 
@@ -634,6 +634,13 @@ def test_a_saved_page_has_nothing_to_ask_about_a_number_for_each_picture(browser
     page.close()
 
 
+# The colour of the last unit of the first map.
+LAST = """() => {
+  const {height, width} = data.steps[state.step].maps[0], end = n => n * drawn.zoom - 1;
+  return [...$('maps').getContext('2d').getImageData(end(width), end(height), 1, 1).data];
+}"""
+
+
 def test_a_saved_page_shows_and_tells_what_the_notebook_does(browser, tmp_path):
     """It has its own script for the colours, and for what a unit sees."""
     torch.manual_seed(0)
@@ -642,10 +649,11 @@ def test_a_saved_page_shows_and_tells_what_the_notebook_does(browser, tmp_path):
     page = browser.new_page()
     page.goto(save_page(tmp_path / "page.html", model, images).as_uri())
     for number in range(len(recorded)):
-        shown = Step(recorded, number)
+        shown = Step(recorded, number, model, image=images)
+        expect(page.locator("#unit")).to_contain_text(f"For example, {shown.value}.")
         seen = shown.sees.replace("the unit sees", "the middle unit sees")
         expect(page.locator("#picture-words")).to_have_text(seen)
-        corner = page.evaluate("[...$('maps').getContext('2d').getImageData(0, 0, 1, 1).data]")
-        assert np.abs(shown.maps[0, 0].astype(int) - corner[:3]).max() <= 12, number
+        truth = coloured(shown.output[0], shown.output.abs().max())[-1, -1].astype(int)
+        assert np.abs(truth - page.evaluate(LAST)[:3]).max() <= 12, number  # of 42 shades a side
         page.locator("#steps").press("ArrowDown")
     page.close()

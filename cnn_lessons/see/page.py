@@ -87,11 +87,8 @@ def _with_maps(
         | {"kernel": _kernel(model, records[0][number], sheets)}
         for number, shown in enumerate(steps)
     ]
-    return {
-        "steps": with_maps,
-        "left_out": left_out,
-        "sheets": [*map(sheets.encoded.get, sheets.numbers)],
-    }
+    addresses = [sheets.encoded[key] for key in sheets.numbers]
+    return {"steps": with_maps, "left_out": left_out, "sheets": addresses}
 
 
 def _scale(name: str) -> list[list[int]]:
