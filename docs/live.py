@@ -68,12 +68,12 @@ def call_in(cell: dict) -> str:
 
 def small() -> Record:
     """The record of lesson 00's small network, whose numbers do not depend on its weights."""
-    convolutions = [nn.Conv2d(a, b, 3, padding=1) for a, b in ((3, 4), (4, 8), (8, 16))]
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    for k, convolution in enumerate(convolutions, start=1):
-        layers |= {f"conv{k}": convolution, f"relu{k}": nn.ReLU()}
-        layers |= {f"pool{k}": nn.MaxPool2d(2)} if k < 3 else {"average": nn.AdaptiveAvgPool2d(1)}
-    layers |= {"flatten": nn.Flatten(), "linear": nn.Linear(16, 10)}
+    layers = OrderedDict(
+        conv1=nn.Conv2d(3, 4, 3, padding=1), relu1=nn.ReLU(), pool1=nn.MaxPool2d(2),
+        conv2=nn.Conv2d(4, 8, 3, padding=1), relu2=nn.ReLU(), pool2=nn.MaxPool2d(2),
+        conv3=nn.Conv2d(8, 16, 3, padding=1), relu3=nn.ReLU(), average=nn.AdaptiveAvgPool2d(1),
+        flatten=nn.Flatten(), linear=nn.Linear(16, 10),
+    )  # fmt: skip
     return record(nn.Sequential(layers), (3, 32, 32))
 
 
