@@ -226,7 +226,7 @@ def race(folder: str | Path = RESULTS, device: str = "cpu") -> list[dict]:
     """The rows of `python -m benchmarks.race`, each with one change more; [] if it never ran there.
 
     A row has "change", "images/s", "times" (the row before that was timed), "epochs" until the last
-    mark, and seconds until each: "to 60%". With several seeds it is their mean. What is not there
+    mark, and seconds until each: "s to 60%". With several seeds it is their mean. What is not there
     yet is "not measured"; what one of the seeds did not reach, "not reached".
     """
     path = race_file(folder, device)
@@ -244,7 +244,7 @@ def race(folder: str | Path = RESULTS, device: str = "cpu") -> list[dict]:
         for mark, passed in epochs.items():
             known = passed if isinstance(passed, str) or speed else missing
             seconds = known if isinstance(known, str) else known * record["images"] / speed
-            row[f"to {mark:.0%}"] = seconds if isinstance(seconds, str) else f"{seconds:.0f} s"
+            row[f"s to {mark:.0%}"] = seconds if isinstance(seconds, str) else round(seconds, 1)
         rows.append(row)
         before = speed or before
     return rows
