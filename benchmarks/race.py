@@ -60,6 +60,8 @@ CHANGES: dict[str, dict] = {
 }
 ALTER_NOTHING = ("pictures in memory", "channels last", "captured step")
 # The network, the marks, the epochs of a rate that stays at most, of one that falls, and with Muon.
+# On a CPU they were chosen on the validation pictures, where 3 epochs of a falling rate had 54.0 %
+# and 2 with Muon 57.9 %. Those of a GPU were not run.
 ON_A_CPU = ("LeNet5", [0.45, 0.5, 0.55], 12, 4, 2)
 ON_A_GPU = ("VGG16", [0.8, 0.85, 0.88], 40, 10, 8)
 QUICK = ("LeNet5", [0.05, 0.1, 0.15], 1, 1, 1)
