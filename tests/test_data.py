@@ -499,7 +499,8 @@ def test_damaged_file(folder, content, message):
     with pytest.raises(DataError, match=message) as caught:
         data.read_folder(folder)
     assert str(folder / "data_batch_3") in str(caught.value)
-    assert len(str(caught.value).splitlines()) == 1 and "delete" not in str(caught.value)
+    said = str(caught.value).replace(str(folder), "")
+    assert "\n" not in said and "delete" not in said
 
 
 def test_missing_file(folder):
@@ -716,7 +717,7 @@ def test_a_damaged_file_in_the_cache_may_be_deleted_and_one_elsewhere_may_not(fo
     for arguments in ({}, {"folder": folder}):
         with pytest.raises(DataError) as caught:
             data.load(**arguments)
-        assert "delete" not in str(caught.value)
+        assert "delete" not in str(caught.value).replace(str(folder), "")
 
 
 def test_cache_comes_before_download(folder, monkeypatch):
