@@ -280,7 +280,8 @@ def test_a_file_of_another_origin_is_refused_and_nobody_is_told_to_delete_it(tmp
     with pytest.raises(CheckpointError) as caught:
         train_for(path=tmp_path / "run")
     assert words in str(caught.value) and "name another" in str(caught.value)
-    assert "delete" not in str(caught.value) and (tmp_path / "run").exists()
+    assert "delete" not in str(caught.value).replace(str(tmp_path), "")
+    assert (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

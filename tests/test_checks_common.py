@@ -1,18 +1,20 @@
 """What all checks share: the verdict, numbers, functions that misbehave, two networks compared."""
 
 import io
+import itertools
 import random
 import sys
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from cnn_lessons import checks
-from cnn_lessons.checks import common
-from cnn_lessons.checks.common import Wrong, check, number, numbers, shown
-from cnn_lessons.checks.trying import tried
+from cnn_lessons.checks.functions import tried
+from cnn_lessons.checks.numbers import number, numbers, shown
+from cnn_lessons.checks.verdict import Wrong, check
 from cnn_lessons.models import LeNet5, ResNetCIFAR
 from cnn_lessons.models.googlenet import TABLE_1, Inception
 from tests.networks import images
@@ -54,6 +56,20 @@ def test_a_check_that_draws_random_numbers_says_the_same_each_time():
     assert check_drawn(1) == first
 
 
+def test_a_check_begins_with_the_usual_settings_of_torch_and_leaves_those_that_were_there():
+    @check("Nothing yet.")
+    def check_settings(answer):
+        return f"{torch.get_default_dtype()} {torch.is_grad_enabled()}"
+
+    try:
+        torch.set_default_dtype(torch.float64)
+        with torch.no_grad():
+            assert check_settings(1).text == "torch.float32 True" and not torch.is_grad_enabled()
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_answers_in_several_parts():
     @check("Set a and b.", answers=2)
     def check_both(a, b, more=0):
@@ -84,6 +100,7 @@ def test_what_is_long_is_cut():
     ("answer", "says"),
     [
         ("1516", "quotes"), (True, "not a yes or no"), (torch.tensor(True), "not a yes or no"),
+        (np.True_, "not a yes or no"), (1516j, "one number; got 1516j"), (int, "Call it"),
         ((1, 516), "comma makes 2"), (print, "Call it"), ([1516], "one number; got [1516]"),
         (1520, "Rounded it is that: give the exact number"), (7.5, "7.5 is not it"),
         (1e7, "10,000,000 is not it"), (float("nan"), "nan is not it"), (10**400, "one number"),
@@ -110,6 +127,7 @@ def test_several_numbers():
     )
     for answer, says in (
         ("12", "2 numbers, a, b; got '12'"), ({1, 2}, "2 numbers"), ({"a": 1, "b": 2}, "2 numbers"),
+        (itertools.count(), "2 numbers, a, b; got 1000: count"),
         (5, "got 5"), ([1], "got 1: "), ([1, None], "b is still empty"), ([1, "2"], "b: .*quotes"),
     ):  # fmt: skip
         with pytest.raises(Wrong, match=says):
@@ -147,6 +165,11 @@ def silent_later(maps, add):
     return None
 
 
+def turns_gradients_off(maps, add):
+    torch.set_grad_enabled(False)
+    return double(maps, add)
+
+
 MISBEHAVING = [
     (lambda maps, add: None, None, "returns nothing yet"),
     (lambda maps, add: print(maps), False, "It prints"),
@@ -164,6 +187,15 @@ MISBEHAVING = [
     (lambda maps, add: double(maps, add)[None], False, "Leave the axis of one out"),
     (lambda maps, add: double(maps, add)[0], False, "An axis is missing"),
     (lambda maps, add: double(maps, add) * float("nan"), False, "nan"),
+    (lambda maps, add: double(maps, add) * float("inf"), False, "inf"),
+    (lambda maps, add: double(maps, add) * 1j, False, "numbers are complex"),
+    (lambda maps, add: double(maps, add).to("meta"), False, "a tensor of numbers; got Tensor"),
+    (lambda maps, add: (each for each in double(maps, add)), False, "numbers; got generator"),
+    (lambda maps, add: [*double(maps, add).tolist(), "a"], False, "numbers; got list"),
+    (torch.Tensor, False, "TypeError"),
+    (turns_gradients_off, True, "Right."),
+    (lambda maps, add: double(maps, add).to_sparse(), True, "Right."),
+    (lambda maps, add: [*double(maps, add).numpy()], True, "came as list"),
     (lambda maps, add: double(maps, add).double(), True, "Right."),
     (lambda maps, add: double(maps, add).requires_grad_(), True, "Right."),
     (lambda maps, add: double(maps, add).tolist(), True, "came as list"),
@@ -177,6 +209,7 @@ MISBEHAVING = [
 def test_whatever_a_function_does_gets_a_sentence(function, passed, says):
     verdict = run(function)
     assert verdict.passed is passed and says in verdict.text, verdict
+    assert torch.is_grad_enabled()
 
 
 def test_a_hint_is_given_where_it_explains_all_cases():
@@ -213,6 +246,21 @@ def test_what_is_printed_is_shown_and_random_numbers_are_left_alone(capsys):
 
 
 # --- two networks -------------------------------------------------------------------------------
+
+
+class InPlace(LeNet5):
+    def forward(self, pictures):
+        return super().forward(pictures.sub_(0.5))
+
+
+class Complex(LeNet5):
+    def forward(self, pictures):
+        return super().forward(pictures) + 1j
+
+
+class Leaves(LeNet5):
+    def forward(self, pictures):
+        sys.exit()
 
 
 class Mine(nn.Module):
@@ -283,6 +331,9 @@ OTHER = [
     (to_lenet, nn.Linear(1, 1), "2 weight tensors, the reference 10|c1.weight [6, 3", "agree"),
     (to_lenet, nn.Sequential(LeNet5().features, LeNet5().classifier[:-1]), "nothing more", "agree"),
     (to_lenet, 3, "must be a network", "agree"),
+    (to_lenet, InPlace(), "changes what it is given|clone", "agree"),
+    (to_lenet, Complex(), "other outputs. Up to classifier.output", "failed"),
+    (to_lenet, Leaves(), "Your network failed: SystemExit", "agree"),
     (to_deep, deep(relu1=nn.Identity()), "conv2 (|the reference relu1 (ReLU)", "pool"),
     (to_deep, deep(relu5=nn.LeakyReLU()), "Up to conv5|relu5 (LeakyReLU)|relu5 (ReLU)", "conv6"),
     (to_deep, deep(pool=nn.AvgPool2d(2)), "Up to relu20|pool (AvgPool2d|pool (MaxPool2d", "conv1 "),
@@ -326,4 +377,3 @@ def test_every_check_of_the_lessons_is_one():
     for name in dir(checks):
         if name.startswith("check_"):
             assert getattr(checks, name).__wrapped__.__doc__, name
-    assert common.Verdict is checks.Verdict

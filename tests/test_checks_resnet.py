@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -278,11 +277,6 @@ RIGHT = [
 ]
 
 
-@pytest.mark.parametrize(("check", "answer"), RIGHT)
-def test_right_answers_in_every_form(check, answer):
-    assert_right(check, made(answer))
-
-
 WRONG = [
     # the check, an answer, words that the message must have, words that it must not have
     (checks.check_weight_layers, 152, "what the name counts", "missing"),
@@ -442,7 +436,11 @@ NOT_YET = [
 
 
 class TestTheChecks(ChecksOfALesson):
-    lesson, wrong, not_yet = resnet, WRONG, NOT_YET
+    lesson, right, wrong, not_yet = resnet, RIGHT, WRONG, NOT_YET
+
+    def test_right_answers_in_every_form(self, form):
+        check, answer = form
+        assert_right(check, made(answer))
 
     def test_each_slip_has_its_sentence(self, slip):
         check, answer, *says = slip

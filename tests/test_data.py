@@ -499,7 +499,8 @@ def test_damaged_file(folder, content, message):
     with pytest.raises(DataError, match=message) as caught:
         data.read_folder(folder)
     assert str(folder / "data_batch_3") in str(caught.value)
-    assert len(str(caught.value).splitlines()) == 1 and "delete" not in str(caught.value)
+    said = str(caught.value).replace(str(folder), "")
+    assert "\n" not in said and "delete" not in said
 
 
 def test_missing_file(folder):
@@ -543,11 +544,10 @@ class Calls:
         return self.call
 
 
-def evil_pickles(marker):
-    command, program = (
-        f"echo hit > {marker}",
-        f"__import__('pathlib').Path({str(marker)!r}).write_text('hit')",
-    )
+def evil_pickles():
+    """Each writes `marker` into the folder in which it runs: no shell has to read a path."""
+    command = "echo hit > marker"
+    program = "__import__('pathlib').Path('marker').write_text('hit')"
     text = f"(S{program!r}\ntR.".encode()
     short = b"U%c" % len(command) + command.encode()
     good = file_contents()["data_batch_1"]
@@ -558,7 +558,7 @@ def evil_pickles(marker):
         "builtins.exec": changed(filenames=[Calls(exec, program)]),
         "behind the pictures": good[:-1] + b"cos\nsystem\n(" + short + b"tR.",
         "before the pictures": good[:2] + b"cos\nsystem\n(" + short + b"tR0" + good[2:],
-        "INST": f"(S'echo hit > {marker}'\nios\nsystem\n.".encode(),
+        "INST": f"(S'{command}'\nios\nsystem\n.".encode(),
         "INST in protocol 2": b"\x80\x02(" + short + b"ios\nsystem\n.",
         "OBJ": b"\x80\x02(cos\nsystem\n" + short + b"o.",
         "NEWOBJ": b"\x80\x02cos\nsystem\n" + short + b"\x85\x81.",
@@ -566,7 +566,7 @@ def evil_pickles(marker):
         "a persistent id": b"\x80\x02" + short + b"Q.",
         "STACK_GLOBAL": b"\x80\x02U\x02osU\x06system\x93(" + short + b"tR.",
         "Python 2's eval": b"\x80\x02c__builtin__\neval\n" + text,
-        "numpy": pickle.dumps(Calls(np.save, str(marker), [1])),
+        "numpy": pickle.dumps(Calls(np.save, "marker", [1])),
         "numpy's fromfile": b"\x80\x02cnumpy\nfromfile\n(S'/dev/null'\ntR.",
         "numpy's pickle": b"\x80\x02cnumpy.core.multiarray\nloads\n(S''\ntR.",
         "a dotted name": b"\x80\x02cnumpy\nndarray.__class__.__init__\n(" + short + b"tR.",
@@ -575,22 +575,23 @@ def evil_pickles(marker):
     }
 
 
-@pytest.mark.parametrize("kind", evil_pickles(Path("x")))
-def test_tampered_file_executes_nothing(folder, tmp_path, kind):
-    marker = tmp_path / "marker"
-    (folder / "data_batch_1").write_bytes(evil_pickles(marker)[kind])
+@pytest.mark.parametrize("kind", evil_pickles())
+def test_tampered_file_executes_nothing(folder, tmp_path, kind, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = folder / "data_batch_1"
+    path.write_bytes(evil_pickles()[kind])
     with pytest.raises(DataError, match="data_batch_1: not a readable") as caught:
         data.read_folder(folder)
     assert not list(tmp_path.glob("marker*"))
-    assert re.search("asks for|instruction 0x|begins with", str(caught.value))
-    assert len(str(caught.value)) < 500
+    said = str(caught.value).removeprefix(str(path))
+    assert re.search("asks for|instruction 0x|begins with", said) and len(said) < 400
 
 
-def test_the_tampered_files_would_have_worked(tmp_path):
-    for kind in ("builtins.eval", "OBJ", "INST", "behind the pictures"):
-        marker = tmp_path / f"marker of {kind.replace(' ', '_')}".replace(" ", "_")
-        pickle.loads(evil_pickles(marker)[kind], encoding="bytes")
-        assert marker.read_text().strip() == "hit"
+@pytest.mark.parametrize("kind", ["builtins.eval", "OBJ", "INST", "behind the pictures"])
+def test_the_tampered_files_would_have_worked(tmp_path, kind, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pickle.loads(evil_pickles()[kind], encoding="bytes")
+    assert (tmp_path / "marker").read_text().strip() == "hit"
 
 
 MANY = 300_000
@@ -716,7 +717,7 @@ def test_a_damaged_file_in_the_cache_may_be_deleted_and_one_elsewhere_may_not(fo
     for arguments in ({}, {"folder": folder}):
         with pytest.raises(DataError) as caught:
             data.load(**arguments)
-        assert "delete" not in str(caught.value)
+        assert "delete" not in str(caught.value).replace(str(folder), "")
 
 
 def test_cache_comes_before_download(folder, monkeypatch):

@@ -23,7 +23,7 @@ FLOORS = (
         "see": "colours svg fonts probes plots tables diagrams curve panels predictions units "
         "steps page stepper explorers",
     },
-    {"checks": "common trying comparing challenge", "__main__": ""},
+    {"checks": "verdict numbers functions modules challenge", "__main__": ""},
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
@@ -88,7 +88,7 @@ def test_a_room_exports_its_own_files_alone(path):
         ("see.plots", "from cnn_lessons.see import explorers"),
         ("see.plots", "from cnn_lessons.see.explorers import budget"),
         ("see.panels", "from cnn_lessons import checks"),
-        ("see.panels", "import cnn_lessons.checks.common"),
+        ("see.panels", "import cnn_lessons.checks.numbers"),
         ("see.svg", "from cnn_lessons.see import Stepper"),
         ("shapes.fields", "def late():\n    from cnn_lessons.shapes.rows import Row"),
         ("models.vgg", "from cnn_lessons.models.resnet import BasicBlock"),

@@ -132,7 +132,9 @@ def test_each_link_of_a_lesson_leads_somewhere(path):
 @pytest.mark.parametrize("answers", [True, False])
 def test_each_link_of_a_working_copy_leads_somewhere(tmp_path, answers):
     hand_out(tmp_path, NOTEBOOKS, answers)
-    for path in tmp_path.glob("*.ipynb"):
+    copies = sorted(tmp_path.glob("*.ipynb"))
+    assert [path.name for path in copies] == [path.name for path in LESSONS]
+    for path in copies:
         assert wrong_links(prose(path), tmp_path) == []
 
 

@@ -3,7 +3,7 @@
 import base64
 import io
 from dataclasses import replace
-from math import nan
+from math import isnan, nan
 
 import pytest
 import torch
@@ -83,7 +83,9 @@ def test_a_grey_picture_is_drawn_in_grey():
 def test_filters_show_zero_in_the_middle(channels):
     weight = torch.randn(6, channels, 5, 5)
     weight[:, :, 2, 2] = 0
-    for ax in plots.filters(weight).axes[:6]:
+    axes = plots.filters(weight).axes[:6]
+    assert len(axes) == 6
+    for ax in axes:
         picture = ax.images[0].get_array()
         low, high = ax.images[0].get_clim() if channels == 1 else (0, 1)
         assert (abs(picture[2, 2] - (low + high) / 2) < 1e-6).all()
@@ -268,8 +270,12 @@ def test_the_time_of_a_step_is_drawn_beside_a_line_that_grows_with_its_pictures(
 
 
 def test_a_dead_network_has_an_empty_panel():
-    plots.by_depth({"dead": [LayerStatistics("a", 0.0, 0.0)] * 3}).draw_without_rendering()
-    plots.by_depth({}).draw_without_rendering()
+    dead = plots.by_depth({"dead": [LayerStatistics("a", 0.0, 0.0)] * 3})
+    nobody = plots.by_depth({})
+    for figure in (dead, nobody):
+        figure.draw_without_rendering()
+        assert len(figure.axes) == 2 and {ax.get_yscale() for ax in figure.axes} == {"log"}
+    assert all(isnan(value) for ax in dead.axes for value in ax.lines[0].get_ydata())
 
 
 def test_the_worst_mistake_is_the_surest_wrong_answer():

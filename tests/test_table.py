@@ -192,7 +192,7 @@ def test_columns_stay_aligned_with_plain_signs(monkeypatch):
 
 EVERYTHING = """
 import sys
-from cnn_lessons.checks.common import Verdict
+from cnn_lessons.checks.verdict import Verdict
 from cnn_lessons.checks.challenge import scoreboard
 from cnn_lessons.models import LeNet5, ResNetCIFAR
 from cnn_lessons.see import tables

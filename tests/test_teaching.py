@@ -86,7 +86,9 @@ def test_what_a_check_is_said_to_say_it_can_say():
 
 def test_the_names_of_the_page_are_real():
     code = "\n".join(cell.source for path in PATHS for cell in read(path).cells)
-    for name in re.findall(r"`(\w+)`", PAGE):
+    names = re.findall(r"`(\w+)`", PAGE)
+    assert len(names) > 3
+    for name in names:
         assert name in code or hasattr(checks, name) or name in ("answer", "CNN_LESSONS_DATA"), name
     for name in re.findall(r"`make (\w+)`", PAGE):
         assert f"\n{name}:" in (REPOSITORY / "Makefile").read_text("utf-8")

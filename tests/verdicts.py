@@ -1,5 +1,7 @@
 """What the tests of the checks share: answers of several parts, and what a verdict must say."""
 
+import itertools
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from types import ModuleType
@@ -41,6 +43,8 @@ def assert_wrong(check, answer, says: str, not_says: str = ""):
 NONSENSE = (
     "many", "", [], {}, set(), object(), float("nan"), float("inf"), -1, 10**400, 3 + 4j, True,
     torch.zeros(2, 3, 4), torch.tensor(True), np.array(["a"]), print, torch.nn.Linear, (1, 516),
+    itertools.count(), b"1516", np.True_, torch.tensor(1j), np.array([1j, 2]), float, sys.exit,
+    torch.nn.ReLU(), torch.empty(3, device="meta"), [[1, 2], [3]], {"3a": None}, (None, 5),
 )  # fmt: skip
 
 
@@ -59,19 +63,26 @@ def nothing(*given):
 class ChecksOfALesson:
     """What is asked of the checks of each lesson; the test file of a lesson gives its tables.
 
-    `wrong` has rows of check, answer, what the verdict says and what it does not say; `not_yet`
-    rows of check, what stands in the lesson before anything is written, what the verdict says.
+    `right` has rows of check and answer; `wrong` of check, answer, what the verdict says and what
+    it does not say; `not_yet` of check, what stands in the lesson before anything is written, what
+    the verdict says.
     """
 
     lesson: ModuleType
+    right: Sequence[tuple]
     wrong: Sequence[tuple]
     not_yet: Sequence[tuple]
 
     def pytest_generate_tests(self, metafunc):
-        tables = {"slip": self.wrong, "untouched": self.not_yet, "nonsense": NONSENSE}
+        tables = {
+            "form": self.right, "slip": self.wrong, "untouched": self.not_yet, "nonsense": NONSENSE,
+        }  # fmt: skip
         for name, rows in tables.items():
             if name in metafunc.fixturenames:
                 metafunc.parametrize(name, rows, ids=range(len(rows)))
+
+    def test_right_answers_in_every_form(self, form):
+        assert_right(*form)
 
     def test_each_slip_has_its_sentence(self, slip):
         assert_wrong(*slip)
@@ -92,3 +103,4 @@ class ChecksOfALesson:
             parts = len(answer) if isinstance(answer, Parts) else 1
             verdict = judge(check, Parts(*[nonsense] * parts))
             assert verdict.passed is False and repr(verdict), verdict
+            assert "cannot be checked" not in verdict.text, (check, verdict)

@@ -2,7 +2,7 @@
 
 An exercise cell ends with a check, and the notebook shows the `Verdict` that it returns. An answer
 that is still None is "not attempted yet", and no check ever stops a notebook. One file a lesson;
-`common`, `trying` and `comparing` are what they share.
+`verdict`, `numbers`, `functions` and `modules` are what they share.
 """
 
 # ruff: noqa: I001
@@ -12,12 +12,12 @@ from .alexnet import (
     check_half_width, check_lrn, check_sizes_at_96,
 )
 from .challenge import challenge
-from .common import Verdict
+from .verdict import Verdict
 from .compare import (
     check_budget, check_cost_at_224, check_ensemble, check_head_shares, check_paired,
     check_standard_error,
 )
-from .comparing import check_same_function
+from .modules import check_same_function
 from .googlenet import (
     check_aux_head, check_decay, check_first_loss, check_inception, check_module_weights,
     check_rows, check_separable, check_smallest,

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cnn_lessons.checks.common import Unfinished, Wrong, check, number, numbers, output_sizes, shown
-from cnn_lessons.checks.comparing import bent, dropouts, network
-from cnn_lessons.checks.trying import call, same, tensor_of, tried
+from cnn_lessons.checks.functions import begun, built, call, same, tensor_of, tried
+from cnn_lessons.checks.modules import bent, dropouts, network
+from cnn_lessons.checks.numbers import number, numbers, output_sizes
+from cnn_lessons.checks.verdict import Unfinished, Wrong, check, first_hint
 from cnn_lessons.shapes import Record
 
 
@@ -17,45 +18,41 @@ def check_groups(build: Callable[..., nn.Module]) -> str:
     """Lesson 02: `build(in_maps, out_maps, kernel_size, padding)` is a convolution of two halves.
 
     The first half of its kernels reads the first half of the maps, the second one the second half,
-    as `nn.Conv2d` with groups=2 does. The halves are two `nn.Conv2d`.
+    as `nn.Conv2d` with groups=2 does. The halves are two `nn.Conv2d`. It is tried with two sizes.
     """
-    if isinstance(build, nn.Module):
-        raise Wrong("Pass the class itself, TwoGroups, without brackets.")
-    model = call(build, 6, 10, 3, 1)
-    if not isinstance(model, nn.Module):
-        raise Wrong(f"It must make an nn.Module; got {shown(model)}.")
-    halves = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
-    if not halves:
-        raise Unfinished("TwoGroups has no convolutions yet.")
-    _judge_halves(halves)
-    maps = torch.randn(2, 6, 7, 8)
     cut = "Give each convolution its half of the maps: first, second = maps.chunk(2, dim=1)."
-    answer = call(model, maps, failures={"channels": cut, "must match": "Join along dim=1."})
-    if answer is None:
-        raise Unfinished("forward returns nothing yet.")
-    if isinstance(answer, (list, tuple)):
-        raise Wrong(f"forward returns {len(answer)} tensors. Join them: torch.cat(..., dim=1).")
-    _judge_joined(tensor_of(answer), maps, halves)
-    return (
-        "The same numbers as nn.Conv2d with groups=2: two halves that know nothing of each other."
-    )
+    failures = {"channels": cut, "must match": "Join along dim=1."}
+    for sizes in ((6, 10, 3, 1), (4, 6, 5, 2)):
+        model, maps = built(build, *sizes), torch.randn(2, sizes[0], 7, 8)
+        halves = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+        if not halves:
+            raise Unfinished("TwoGroups has no convolutions yet.")
+        _judge_halves(halves, *sizes)
+        answer = call(model, maps, failures=failures)
+        begun(answer, what="forward")
+        if isinstance(answer, (list, tuple)):
+            raise Wrong(f"forward returns {len(answer)} tensors. Join them: torch.cat(..., dim=1).")
+        _judge_joined(tensor_of(answer), maps, halves)
+    return "The same numbers as nn.Conv2d with groups=2: neither half knows of the other."
 
 
-def _judge_halves(halves: list[nn.Conv2d]) -> None:
-    """Raise Wrong unless these are two convolutions for half of 6 and half of 10 maps."""
+def _judge_halves(halves: list[nn.Conv2d], maps: int, kernels: int, side: int, pad: int) -> None:
+    """Raise Wrong unless these are two convolutions for half of the maps and of the kernels."""
     if len(halves) == 1 and halves[0].groups == 2:
         raise Wrong("That is torch's own groups=2, which you build here: take two convolutions.")
     if len(halves) != 2:
         raise Wrong(f"Each GPU has one convolution, two in all; here are {len(halves)}.")
     for conv in halves:
-        if conv.in_channels != 3:
-            reads = f"{conv.in_channels} of 6 maps"
+        if 2 * conv.in_channels != maps:
+            reads = f"{conv.in_channels} of {maps} maps"
             raise Wrong(f"Each half reads in_maps // 2 maps; here one reads {reads}.")
-        if conv.out_channels != 5:
-            makes = f"{conv.out_channels} of 10"
+        if 2 * conv.out_channels != kernels:
+            makes = f"{conv.out_channels} of {kernels}"
             raise Wrong(f"Each half has out_maps // 2 kernels; here one has {makes}.")
-        if (conv.kernel_size, conv.padding) != ((3, 3), (1, 1)):
+        if (conv.kernel_size, conv.padding) != ((side, side), (pad, pad)):
             raise Wrong("Give each convolution the kernel_size and the padding that come in.")
+        if str(conv) != str(nn.Conv2d(maps // 2, kernels // 2, side, padding=pad)):
+            raise Wrong(f"Only kernel_size and padding are given; all else is usual. Got {conv}.")
 
 
 def _judge_joined(mine: Tensor, maps: Tensor, halves: list[nn.Conv2d]) -> None:
@@ -64,8 +61,11 @@ def _judge_joined(mine: Tensor, maps: Tensor, halves: list[nn.Conv2d]) -> None:
     with torch.no_grad():
         first, second = maps.chunk(2, dim=1)
         a, b = one(first), two(second)
+        right = (a, b), (two(first), one(second))  # whichever of the two was made first
+        if any(same(mine, torch.cat(parts, dim=1)) for parts in right):
+            return
+        joined = torch.cat((a, b), dim=1)
         slips = {
-            "": (a, b),
             "Both convolutions read the first half of the maps.": (a, two(first)),
             "Both convolutions read the second half of the maps.": (one(second), b),
             "The halves are swapped: the first convolution reads the first half.":
@@ -73,18 +73,13 @@ def _judge_joined(mine: Tensor, maps: Tensor, halves: list[nn.Conv2d]) -> None:
             "The outputs are swapped: those of the first convolution come first.": (b, a),
             "You give each GPU every second map. It has the first half, or the second.":
                 (one(maps[:, ::2]), two(maps[:, 1::2])),
+            "You add the halves up. They stand one behind the other: torch.cat.": (a + b,),
         }  # fmt: skip
-        for hint, parts in slips.items():
-            if same(mine, torch.cat(parts, dim=1)):
-                if hint:
-                    raise Wrong(hint)
-                return
-        if same(mine, a + b):
-            raise Wrong("You add the halves up. They stand one behind the other: torch.cat.")
-        if same(mine, torch.cat((a, b))):
-            raise Wrong("dim=0 are the pictures. Join the maps: torch.cat(..., dim=1).")
-    shapes = f"{[*mine.shape]} in place of {[2, 10, 7, 8]}"
-    raise Wrong(f"It gives {shapes}." if mine.shape != (2, 10, 7, 8) else "Other numbers come out.")
+    if same(mine, torch.cat((a, b))):
+        raise Wrong("dim=0 are the pictures. Join the maps: torch.cat(..., dim=1).")
+    shapes = f"It gives {[*mine.shape]} in place of {[*joined.shape]}."
+    other = shapes if mine.shape != joined.shape else "Other numbers come out."
+    raise Wrong(first_hint(slips, lambda parts: same(mine, torch.cat(parts, dim=1)), other))
 
 
 @check("Set sides to three numbers: conv1, pool1, pool2.")
@@ -168,7 +163,6 @@ def _in_place(maps: Tensor) -> Tensor:
     return maps
 
 
-# fmt: off
 LRN_SLIPS = {
     "That divides alpha by 5, as torch does. The paper adds up, it takes no mean.":
         lambda m: _lrn(m, 1e-4 / 5),
@@ -209,8 +203,7 @@ LRN_SLIPS = {
         lambda m: _by(m, m.square().sum(dim=1, keepdim=True)),
     "At the first and last maps the neighbours are cut off, not taken from the other end.":
         lambda m: _by(m, sum(m.square().roll(k, 1) for k in range(-2, 3))),
-}
-# fmt: on
+}  # fmt: skip
 
 
 @check("Write my_lrn(maps) and pass it to the check.")
@@ -278,8 +271,7 @@ def check_colour_shift(function: Callable) -> str:
     alphas = 0.5 * torch.randn(6, 3)
     axes = "Give the colours [N, 3] two axes more, for height and width: [:, :, None, None]."
     answer = call(function, images, alphas, failures={"must match": axes})
-    if answer is None:
-        raise Unfinished("Your function returns nothing yet.")
+    begun(answer)
     mine = tensor_of(answer)
     if mine.shape != images.shape:
         raise Wrong(f"It must return pictures of {[*images.shape]}; got {[*mine.shape]}.")
@@ -308,22 +300,18 @@ def _judge_shift(shift: Tensor, images: Tensor, alphas: Tensor) -> None:
         "The eigenvalues are missing: alpha times lambda for each axis.": (values**0, axes),
         "Divide by the number of pixels: the covariance is a mean.": (values * count, axes),
         "The eigenvectors are the columns of eigh's matrix, not its rows.": (values, axes.T),
-        "reshape(3, -1) mixes the colours: images.movedim(1, 0) first, then flatten(1).": eigh(
-            torch.cov(images.reshape(3, -1))
-        ),
-        "reshape(-1, 3) mixes the colours: images.movedim(1, 0) first, then flatten(1).": eigh(
-            torch.cov(images.reshape(-1, 3).T)
-        ),
-        "Subtract the mean colour first, as torch.cov does: it is how the colours vary.": eigh(
-            pixels @ pixels.T / count
-        ),
-    }
-    hints = [hint for hint, lengths in slips.items() if _is_along(shift, alphas, *lengths)]
+        "reshape(3, -1) mixes the colours: images.movedim(1, 0) first, then flatten(1).":
+            eigh(torch.cov(images.reshape(3, -1))),
+        "reshape(-1, 3) mixes the colours: images.movedim(1, 0) first, then flatten(1).":
+            eigh(torch.cov(images.reshape(-1, 3).T)),
+        "Subtract the mean colour first, as torch.cov does: it is how the colours vary.":
+            eigh(pixels @ pixels.T / count),
+    }  # fmt: skip
+    other = "One colour a picture, but another one. It is the eigenvectors times alpha · lambda."
     each = [eigh(torch.cov(image.flatten(1))) for image in images]
     if all(_is_along(shift[k, None], alphas[k, None], *each[k]) for k in range(len(images))):
-        hints.append("The covariance is that of the pixels of all pictures, not of each one.")
-    another = "One colour a picture, but another one. It is the eigenvectors times alpha · lambda."
-    raise Wrong((hints or [another])[0])
+        other = "The covariance is that of the pixels of all pictures, not of each one."
+    raise Wrong(first_hint(slips, lambda lengths: _is_along(shift, alphas, *lengths), other))
 
 
 def _is_along(shift: Tensor, alphas: Tensor, values: Tensor, axes: Tensor) -> bool:

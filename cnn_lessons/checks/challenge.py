@@ -14,8 +14,8 @@ from pathlib import Path
 from torch import nn
 
 from cnn_lessons import networks
-from cnn_lessons.checks.common import Wrong, check
-from cnn_lessons.checks.comparing import network
+from cnn_lessons.checks.modules import network, plain
+from cnn_lessons.checks.verdict import Wrong, check
 from cnn_lessons.data import Dataset
 from cnn_lessons.files import write_whole
 from cnn_lessons.shapes import Record
@@ -51,9 +51,9 @@ def challenge(
     """
     table = network(model, "my_network", (3, 32, 32))
     used = within(table, {"parameters": parameters, "MACs": macs})
-    allowed = {_plain(kind) for kind in only}
+    allowed = {plain(kind) for kind in only}
     for row in table:
-        if only and _plain(row.kind) not in allowed:
+        if only and plain(row.kind) not in allowed:
             raise Wrong(f"{row.name} is {row.kind}; allowed are only {', '.join(only)}.")
     device = next(model.parameters()).device
     pictures = dataset.batches("validation", 500, device=device, images=images)
@@ -69,11 +69,6 @@ def challenge(
     if not accuracy > more_than:
         raise Wrong(found)
     return found
-
-
-def _plain(kind: str) -> str:
-    """One word for a module and its function: "MaxPool2d" and "max_pool2d"."""
-    return kind.lower().replace("_", "")
 
 
 def within(table: Record, limits: Mapping[str, int | None]) -> str:

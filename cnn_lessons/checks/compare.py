@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from cnn_lessons.checks.challenge import within
-from cnn_lessons.checks.common import Wrong, check, near, number, numbers
-from cnn_lessons.checks.comparing import network
-from cnn_lessons.checks.trying import tried
+from cnn_lessons.checks.functions import tried
+from cnn_lessons.checks.modules import network
+from cnn_lessons.checks.numbers import near, number, numbers
+from cnn_lessons.checks.verdict import Wrong, check, first_hint
 from cnn_lessons.see.explorers import BUDGET
 
 VGG16_LINEAR = (123_642_856, 123_633_664)  # parameters and MACs of its three linear layers, 224
@@ -27,19 +28,16 @@ def check_head_shares(answer: Sequence[float]) -> str:
         "Those are the shares of the convolutions.": [1 - share for share in shares],
         "Those are counts. Divide each by that of the whole network.": VGG16_LINEAR,
         "Both the same? The MACs have their own column: row.macs.": (shares[0], shares[0]),
-        "The first is parameters divided by MACs. Divide by table.parameters.": (
-            VGG16_LINEAR[0] / VGG16_ALL[1],
-            shares[1],
-        ),
+        "The first is parameters divided by MACs. Divide by table.parameters.":
+            (VGG16_LINEAR[0] / VGG16_ALL[1], shares[1]),
         "Upside down: the part is divided by the whole.": [1 / share for share in shares],
         "Rounded it is that: give at least two digits that count.": [round(s, 2) for s in shares],
-    }
+    }  # fmt: skip
     if all(map(near, values, shares)):
         text = f"{shares[0]:.1%} of the parameters do {shares[1]:.1%} of the work."
         return f"{text} The convolutions are the other way round."
-    hints = [hint for hint, slip in slips.items() if all(map(near, values, slip))]
     wrong = 'Sum row.parameters and row.macs over the rows whose kind is "Linear".'
-    raise Wrong((hints or [wrong])[0])
+    raise Wrong(first_hint(slips, lambda slip: all(map(near, values, slip)), wrong))
 
 
 RESNET20_MACS, RESNET20_LINEAR, RESNET20_PARAMETERS = 40_551_040, 640, 269_722
@@ -82,13 +80,12 @@ def check_standard_error(function: Callable) -> str:
         "That is for one picture. The mean of n is steadier.": lambda p, n: sqrt(p * (1 - p)),
         "Divide by the root of n, not by n.": lambda p, n: sqrt(p * (1 - p)) / n,
         "p alone? A network that is always right has no spread.": lambda p, n: sqrt(p / n),
-        "1 − p alone? A network that is always wrong has no spread.": lambda p, n: sqrt(
-            (1 - p) / n
-        ),
+        "1 − p alone? A network that is always wrong has no spread.":
+            lambda p, n: sqrt((1 - p) / n),
         "Those are per cent. Give a share.": lambda p, n: 100 * _standard_error(p, n),
         "That is two standard errors. Give one.": lambda p, n: 2 * _standard_error(p, n),
         "That counts pictures. Divide it by n for a share.": lambda p, n: sqrt(n * p * (1 - p)),
-    }
+    }  # fmt: skip
     note = tried(function, cases, _standard_error, slips)
     return f"90 % of 10,000 pictures has a standard error of 0.3 points.{note}"
 
@@ -102,7 +99,6 @@ def _paired(first: Tensor, second: Tensor) -> list[Tensor]:
     return [gains.mean(), _error(gains)]
 
 
-# fmt: off
 PAIR_SLIPS = {
     "The sign: a gain is the second minus the first.":
         lambda a, b: [(a - b).mean(), _error(b - a)],
@@ -131,8 +127,7 @@ PAIR_SLIPS = {
     "That is how many errors the mean is. Return both: mean, error.":
         lambda a, b: (b - a).mean() / _error(b - a),
     "Those are the differences. Return their mean and its standard error.": lambda a, b: b - a,
-}
-# fmt: on
+}  # fmt: skip
 
 
 @check(FUNCTION)
@@ -158,7 +153,6 @@ def _ensemble(logits: list[Tensor]) -> Tensor:
     return _probabilities(logits).mean(dim=0).argmax(dim=1)
 
 
-# fmt: off
 ENSEMBLE_SLIPS = {
     "You averaged logits, so the largest ones outvote the rest (log_softmax too). Softmax first.":
         lambda logits: torch.stack(logits).mean(dim=0).argmax(dim=1),
@@ -176,8 +170,7 @@ ENSEMBLE_SLIPS = {
         lambda logits: _probabilities(logits).mean(dim=0).argmax(dim=0),
     "Those are the probabilities of the winners. Which class is it? argmax(dim=1).":
         lambda logits: _probabilities(logits).mean(dim=0).amax(dim=1),
-}
-# fmt: on
+}  # fmt: skip
 
 
 @check("Write ensemble(logits) and pass it to the check.")

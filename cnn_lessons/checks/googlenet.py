@@ -6,9 +6,10 @@ from math import exp, log
 import torch
 from torch import nn
 
-from cnn_lessons.checks.common import Unfinished, Wrong, check, number, shown, value_of
-from cnn_lessons.checks.comparing import ACTIVATIONS, bent, dropouts, network, same_function
-from cnn_lessons.checks.trying import call
+from cnn_lessons.checks.functions import begun, built, call
+from cnn_lessons.checks.modules import ACTIVATIONS, bent, dropouts, network, plain, same_function
+from cnn_lessons.checks.numbers import number, shown, value_of
+from cnn_lessons.checks.verdict import Unfinished, Wrong, check
 from cnn_lessons.models.googlenet import ARTICLE_TABLE, TABLE_1, AuxiliaryHead, Inception
 from cnn_lessons.shapes import Record, record
 
@@ -20,16 +21,13 @@ GAPS = ("branch3x3", "branch5x5", "branch_pool")
 @check("Write the branches and the forward of MyInception.")
 def check_inception(build: Callable[..., nn.Module]) -> str:
     """Lesson 04: the learner's Inception module against `models.Inception`, for two rows."""
-    if isinstance(build, nn.Module) or not callable(build):
-        raise Wrong("Pass the class itself: check_inception(MyInception), without brackets.")
     for row in SMALL_ROWS:
-        mine = _module(build, row)
+        mine = built(build, *row)
         if empty := [name for name in GAPS if getattr(mine, name, 0) is None]:
             raise Unfinished(f"{empty[0]} is still None.")
         maps = torch.rand(2, row[0], 8, 9)
         answer = call(mine, maps, case=f"{row[0]} maps of 8×9", failures=MODULE_FAILURES)
-        if answer is None:
-            raise Unfinished("forward returns nothing yet.")
+        begun(answer, what="forward")
         if hint := _module_slip(mine, answer, row):
             raise Wrong(hint)
         same_function(mine, Inception(*row), maps)
@@ -42,22 +40,14 @@ MODULE_FAILURES = {
 }
 
 
-def _module(build: Callable[..., nn.Module], row: tuple[int, ...]) -> nn.Module:
-    try:
-        mine = build(*row)
-    except Exception as error:
-        raise Wrong(f"It cannot be built: {type(error).__name__}: {error}") from error
-    if not isinstance(mine, nn.Module):
-        raise Wrong(f"MyInception must be an nn.Module; it gives {shown(mine)}.")
-    return mine
-
-
 def _module_slip(mine: nn.Module, answer: object, row: tuple[int, ...]) -> str:
     """What is wrong, in words, if it is a usual slip."""
     maps, ch1x1, _, ch3x3, _, ch5x5, pool_proj = row
     made = ch1x1 + ch3x3 + ch5x5 + pool_proj
     if not isinstance(answer, torch.Tensor):
         return f"forward gives a {type(answer).__name__}: join the four with torch.cat."
+    if answer.dim() != 4:
+        return f"forward gives {[*answer.shape]}: maps have four axes, [N, channels, H, W]."
     if len(answer) != 2:
         return "The maps were joined along axis 0, the pictures. Channels are axis 1: dim=1."
     table = record(mine, (maps, 8, 9))
@@ -72,8 +62,7 @@ def _module_slip(mine: nn.Module, answer: object, row: tuple[int, ...]) -> str:
             f"{answer.shape[1]}. Each branch reads `maps`, and torch.cat joins all four."
         )
     for k in convs:
-        after = {step.kind.lower() for step in table if k in step.sources}
-        if not ACTIVATIONS & after:
+        if not ACTIVATIONS & {plain(step.kind) for step in table if k in step.sources}:
             size = "×".join(map(str, table[k].window.kernel))
             return f"The ReLU after the {size} convolution to {table[k].output[1]} maps is missing."
     return ""
@@ -102,10 +91,9 @@ def check_module_weights(answer: int) -> str:
 @check("Set first_loss to a number.")
 def check_first_loss(answer: float) -> str:
     """Lesson 04: the training loss of an untrained network with two heads and ten classes."""
-    one = log(10)
+    one, truth = log(10), 1.6 * log(10)
     outcomes = {
-        1.6
-        * one: f"Each loss is about log(10) = 2.30, so 2.30 · (1 + 0.3 + 0.3) = {1.6 * one:.2f}.",
+        truth: f"Each loss is about log(10) = 2.30, so 2.30 · (1 + 0.3 + 0.3) = {truth:.2f}.",
         one: "That is the main loss. The two heads have a loss each, with weight 0.3.",
         3 * one: "The losses of the heads are multiplied by 0.3 before they are added.",
         1.3 * one: "There are two heads.",
@@ -164,7 +152,8 @@ def check_decay(answer: float) -> str:
 def check_rows(rows: Mapping[str, tuple[int, ...]]) -> str:
     """Lesson 04: the nine rows of Table 1, repaired from those of the article."""
     if not isinstance(rows, Mapping):
-        hint = " (The number is right. Put it into its row.)" if rows == 192 else ""
+        right = value_of(rows) == 192
+        hint = " (The number is right. Put it into its row.)" if right else ""
         raise Wrong(f"rows must be a dictionary as TABLE_1 is; got {shown(rows)}.{hint}")
     if {*rows} != {*TABLE_1}:
         raise Wrong(f"rows must have the names {', '.join(TABLE_1)}; got {[*rows]}.")
@@ -209,24 +198,21 @@ def check_aux_head(head: Callable) -> str:
     It is tried with the maps of both heads, 512 and 528, and for ten and seven classes.
     """
     for channels, classes in ((512, 10), (528, 7)):
-        case = f"my_head({channels}, {classes})"
-        mine = call(head, channels, classes, case=case)
-        if mine is None:
-            raise Unfinished("Your function returns nothing yet.")
+        mine = built(head, channels, classes, what="function")
         try:
             rows = network(mine, "my_head", (channels, 14, 14), classes=classes)
             if hint := _head_slip(mine, rows, channels):
                 raise Wrong(hint)
             same_function(mine, AuxiliaryHead(channels, classes), torch.rand(2, channels, 14, 14))
         except Wrong as wrong:
-            raise Wrong(f"{case}: {wrong}") from None
+            raise Wrong(f"my_head({channels}, {classes}): {wrong}") from None
     return "512@14×14 → 512@4×4 → 128@4×4 → 2048 → 1024 → 10, as in the paper."
 
 
 def _head_slip(mine: nn.Module, rows: Record, channels: int) -> str:
     """What is wrong, in words, if it is a usual slip."""
-    kinds = [row.kind.lower() for row in rows]
-    pools = [row.window for row in rows if row.kind.lower() in ("avgpool2d", "avg_pool2d")]
+    kinds = [plain(row.kind) for row in rows]
+    pools = [row.window for row, kind in zip(rows, kinds) if kind == "avgpool2d"]
     if not pools or (pools[0].kernel, pools[0].stride) != ((5, 5), (3, 3)):
         return "The paper begins with an average pool of 5×5 and stride 3: nn.AvgPool2d(5, 3)."
     if "conv2d" not in kinds:

@@ -1,15 +1,16 @@
 """The checks of lesson 01."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from math import e, exp, log, log1p
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cnn_lessons.checks.common import Unfinished, Wrong, check, number, shown, value_of
-from cnn_lessons.checks.comparing import bent, network, same_function
-from cnn_lessons.checks.trying import STEP_FAILURES, call, stepped
+from cnn_lessons.checks.functions import STEP_FAILURES, begun, built, call, stepped
+from cnn_lessons.checks.modules import bent, enlarges, network, same_function
+from cnn_lessons.checks.numbers import number, shown, value_of
+from cnn_lessons.checks.verdict import Unfinished, Wrong, check
 from cnn_lessons.models import LeNet5
 from cnn_lessons.training import batch_step
 
@@ -22,12 +23,7 @@ def check_lenet5(build: Callable[[], nn.Module]) -> str:
 
     Its gaps are the layers of the paper's names, None at first.
     """
-    if isinstance(build, nn.Module) or not callable(build):
-        raise Wrong("Pass the class itself: check_lenet5(MyLeNet5), without brackets behind it.")
-    try:
-        net = build()
-    except Exception as error:
-        raise Wrong(f"It cannot be built: {type(error).__name__}: {error}") from error
+    net = built(build)
     empty = [name for name in LAYERS if getattr(net, name, 0) is None]
     if len(empty) == len(LAYERS):
         raise Unfinished("Fill the gaps in __init__.")
@@ -145,10 +141,8 @@ def check_floor(answer: float) -> str:
 
 # What an error says, and what most likely led to it.
 DIM = "argmax() without dim=1 looks at all numbers at once: dim=1 is the classes."
-INDEX = (
-    "An index is one whole number: argmax(dim=1) gives one a picture, then "
-    "[class_names[k] for k in ...]. (max gives the values.)"
-)
+INDEX = "An index is one whole number: argmax(dim=1) gives one a picture, then "
+INDEX += "[class_names[k] for k in ...]. (max gives the values.)"
 NAME_FAILURES = {
     "index out of range": DIM,
     "0-d tensor": DIM,
@@ -173,43 +167,38 @@ def check_names(function: Callable, class_names: tuple[str, ...]) -> str:
         failures = NAME_FAILURES if len(images) > 1 else SQUEEZED
         how = {"case": f"{len(images)} picture(s)", "failures": failures}
         answers = [call(function, model.train(), images, **how) for _ in range(3)]
-        if all(answer is None for answer in answers):
-            raise Unfinished("Your function returns nothing yet.")
-        _judge_names(answers, logits, class_names)
+        begun(*answers)
+        first, *others = [_names(answer, len(images)) for answer in answers]
+        if any(other != first for other in others):
+            raise Wrong("Three calls, different answers: dropout is active. Call model.eval().")
+        if first == [class_names[k] for k in logits.argmin(dim=1)]:
+            raise Wrong("Those are the smallest logits. The largest one names the picture.")
+        if first != [class_names[k] for k in logits.argmax(dim=1)]:
+            raise Wrong("The names are not those of the largest logits.")
     return "8 names, the same ones every time."
 
 
-def _judge_names(answers: list, logits: Tensor, class_names: tuple[str, ...]) -> None:
-    first, count = answers[0], len(logits)
-    if isinstance(first, Tensor):
-        ten = " and pick the largest of ten, argmax(dim=1)," if first.dim() > 1 else ""
-        raise Wrong(
-            f"It returns a tensor. Take its numbers{ten} and names for them: class_names[k]."
-        )
-    given = len(first) if hasattr(first, "__len__") and not isinstance(first, str) else 0
+def _names(answer: object, count: int) -> list[str]:
+    """The answer as so many names, or Wrong."""
+    if isinstance(answer, Tensor):
+        ten = " and pick the largest of ten, argmax(dim=1)," if answer.dim() > 1 else ""
+        text = f"It returns a tensor. Take its numbers{ten} and names for them: class_names[k]."
+        raise Wrong(text)
+    given = len(answer) if isinstance(answer, Sized) and not isinstance(answer, str) else 0
     if given != count:
         hint = " Ten answers: is the argmax over dim=0?" if given == 10 else ""
         raise Wrong(f"It must return a list of {count} name(s), one a picture.{hint}")
-    if other := [name for name in first if not isinstance(name, str)]:
+    if other := [name for name in answer if not isinstance(name, str)]:
         what = "numbers" if value_of(other[0]) is not None else shown(other[0])
         raise Wrong(f"It returns {what}. Turn each number into a name: class_names[k].")
-    if any([*answer] != [*first] for answer in answers):
-        raise Wrong("Three calls, different answers: dropout is active. Call model.eval().")
-    largest, smallest = (
-        [class_names[k] for k in indices.tolist()]
-        for indices in (logits.argmax(dim=1), logits.argmin(dim=1))
-    )
-    if [*first] == smallest:
-        raise Wrong("Those are the smallest logits. The largest one names the picture.")
-    if [*first] != largest:
-        raise Wrong("The names are not those of the largest logits.")
+    return [*answer]
 
 
 @check("Build a network for 1 × 28 × 28 and call it mnist_net.")
 def check_fits_mnist(model: nn.Module) -> str:
     """Lesson 01: a LeNet-5 that takes MNIST's 1x28x28 pictures and gives ten logits."""
     rows = network(model, "mnist_net", (1, 28, 28))
-    if {row.kind.lower() for row in rows} & {"upsample", "interpolate"}:
+    if enlarges(rows):
         raise Wrong("It makes the pictures larger. It can be done without.")
     layers = [row for row in rows if row.weights]
     widths = [row.output[1] for row in layers]
@@ -224,10 +213,7 @@ def check_fits_mnist(model: nn.Module) -> str:
         raise Wrong(f"It runs. But C5 reads {reads:,} numbers: S2 and S4 halve the maps.")
     c5, f6, output = (rows.number(row.name) for row in layers[2:])
     if not (bent(rows, c5, f6) and bent(rows, f6, output)):
-        raise Wrong(
-            "It runs. But two linear layers in a row are one: a ReLU after C5 and after F6."
-        )
-    how = {400: "padding", 256: "a smaller first linear layer"}
-    return (
-        f"It runs, thanks to {how.get(reads, 'a smaller C5')}, with {rows.parameters:,} parameters."
-    )
+        text = "It runs. But two linear layers in a row are one: a ReLU after C5 and after F6."
+        raise Wrong(text)
+    how = {400: "padding", 256: "a smaller first linear layer"}.get(reads, "a smaller C5")
+    return f"It runs, thanks to {how}, with {rows.parameters:,} parameters."

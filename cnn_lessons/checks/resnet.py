@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import resnet as torchvision_resnet
 
-from cnn_lessons.checks.common import Unfinished, Wrong, check, number, shown
-from cnn_lessons.checks.comparing import evaluating, network, same_function
-from cnn_lessons.checks.trying import call, same, tried
+from cnn_lessons.checks.functions import begun, built, call, same, tried
+from cnn_lessons.checks.modules import enlarges, evaluating, network, same_function
+from cnn_lessons.checks.numbers import number
+from cnn_lessons.checks.verdict import Unfinished, Wrong, check
 from cnn_lessons.models.resnet import ResNetCIFAR
 from cnn_lessons.shapes import ShapeError, record
 
@@ -66,7 +67,6 @@ def _option_a(maps: Tensor) -> Tensor:
 
 
 LAST_AXIS_FIRST = "F.pad begins with the last axis: (0, 0, 0, 0, 0, 16) pads the maps."
-# fmt: off
 OPTION_A_SLIPS = {
     "The zero maps are in front. Put them behind the others.":
         lambda m: _padded(m[:, :, ::2, ::2], 16, 0),
@@ -92,8 +92,7 @@ OPTION_A_SLIPS = {
     f"{LAST_AXIS_FIRST} You padded the height.": lambda m: F.pad(m[:, :, ::2, ::2], (0, 0, 0, 16)),
     "You padded the batch. The maps are axis 1.":
         lambda m: F.pad(m[:, :, ::2, ::2], (0, 0, 0, 0, 0, 0, 0, 16)),
-}
-# fmt: on
+}  # fmt: skip
 
 
 @check("Write option_a(maps) and pass it to the check.")
@@ -111,9 +110,7 @@ def check_residual_block(block: Callable) -> str:
 
     Tried as check_bottleneck does. An answer whose forward returns None is not attempted yet.
     """
-    first = call(_class(block), 64, 64, 1, case=f"{_name(block)}(64, 64, 1)")
-    if isinstance(first, nn.Module) and call(first, torch.rand(2, 64, 8, 6)) is None:
-        raise Unfinished("forward returns nothing yet.")
+    begun(call(built(block, 64, 64, 1), torch.rand(2, 64, 8, 6)), what="forward")
     _same_block(block, torchvision_resnet.BasicBlock, ((64, 64), (64, 128)))
     return "It equals torchvision's, with the identity and with a projection."
 
@@ -129,25 +126,13 @@ def check_bottleneck(block: Callable) -> str:
     return "It equals torchvision's, with the identity and with a projection."
 
 
-def _class(block: object) -> object:
-    if isinstance(block, nn.Module):
-        raise Wrong("Pass the class itself, without brackets.")
-    return block
-
-
-def _name(block: object) -> str:
-    return getattr(block, "__name__", "block")
-
-
 def _same_block(block: Callable, theirs: type, widths: tuple[tuple[int, int], ...]) -> None:
     """Compare with torchvision's block, for widths that keep and change the maps, both strides."""
     wide = theirs.expansion
     for in_channels, channels in widths:
         for stride in (1, 2):
-            case = f"{_name(_class(block))}({in_channels}, {channels}, {stride})"
-            mine = call(block, in_channels, channels, stride, case=case)
-            if not isinstance(mine, nn.Module):
-                raise Wrong(f"{case} must give an nn.Module; got {shown(mine)}.")
+            mine = built(block, in_channels, channels, stride)
+            case = f"{type(mine).__name__}({in_channels}, {channels}, {stride})"
             projects = stride > 1 or in_channels != wide * channels
             conv = nn.Conv2d(in_channels, wide * channels, 1, stride, bias=False)
             shortcut = nn.Sequential(conv, nn.BatchNorm2d(wide * channels)) if projects else None
@@ -192,9 +177,8 @@ def _wrong_layers(mine: nn.Module, projects: bool, wide: int, channels: int, str
     if len(convs) == main + 1 and not projects:
         return "it projects although the shape stays. Here the shortcut is the identity."
     if len(convs) == main and projects:
-        return (
-            "the shape changes (by the stride, or by the number of maps), so it needs a projection."
-        )
+        changes = "the shape changes (by the stride, or by the number of maps)"
+        return f"{changes}, so it needs a projection."
     if len(norms) < len(convs):
         return "a batch norm stands behind each convolution, also that of the shortcut."
     strides = [conv.kernel_size[0] for conv in convs if conv.stride != (1, 1)]
@@ -229,9 +213,8 @@ def _wrong_steps(mine: nn.Module, wide: int, maps: Tensor) -> str:
 
 
 FOR_EVER = "Quiet it is, but for ever: behind bn1 all is 0, where the ReLU gives no gradient."
-ENORMOUS = (
-    "Quiet it is, but batch norm divides by the spread of its input: from 0 steps are enormous."
-)
+ENORMOUS = "Quiet it is, but batch norm divides by the spread of its input: from 0 steps are "
+ENORMOUS += "enormous."
 
 
 @check("Write quiet_start(net) and pass it to the check.")
@@ -243,7 +226,8 @@ def check_quiet_start(function: Callable) -> str:
     failures = {"leaf Variable": in_place, "cannot assign": in_place}
     call(function, net, case="ResNetCIFAR(14)", failures=failures)
     after = dict(net.named_parameters())
-    if {n: w.shape for n, w in after.items()} != {n: w.shape for n, w in before.items()}:
+    old, new = ([(n, w.shape, w.dtype) for n, w in each.items()] for each in (before, after))
+    if old != new:
         raise Wrong("The network has other weights now. Change their values, not the layers.")
     changed = {n.split(".")[-2] for n in before if not torch.equal(after[n], before[n])}
     if not changed:
@@ -284,6 +268,6 @@ def check_repaired(model: nn.Module) -> str:
         if len(sizes) > 1:
             both = " and ".join(f"{size[-2]}×{size[-1]}" for size in sorted(sizes))
             raise Wrong(f"{row.name} adds maps of {both}: the smaller is repeated in silence.")
-    if any(row.kind.lower() in {"upsample", "interpolate"} for row in rows):
+    if enlarges(rows):
         raise Wrong("It makes the pictures larger. A stem for 32 pixels costs less.")
     return f"No dead weight among {rows.parameters:,} parameters, for {rows.macs:,} MACs."

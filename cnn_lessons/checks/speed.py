@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from cnn_lessons.checks.common import check, number
-from cnn_lessons.checks.trying import tried
+from cnn_lessons.checks.functions import tried
+from cnn_lessons.checks.numbers import number
+from cnn_lessons.checks.verdict import check
 
 SIDE, MARGIN = 32, 4  # of a picture, and of the black around it
 
@@ -19,7 +20,6 @@ def _crops(padded: Tensor, top: Tensor, left: Tensor) -> Tensor:
     return torch.stack(found)
 
 
-# fmt: off
 CROP_SLIPS = {
     "top and left are swapped: top is a row, left is a column.":
         lambda padded, top, left: _crops(padded, left, top),
@@ -33,8 +33,7 @@ CROP_SLIPS = {
         lambda padded, top, left: _crops(padded, top, left).transpose(2, 3),
     "The rows are right. Now the columns, from left on.":
         lambda padded, top, left: _crops(padded, top, torch.zeros_like(left)),
-}
-# fmt: on
+}  # fmt: skip
 CROP_FAILURES = {
     "shape mismatch": "Give each index as many axes as all of them need: [:, None, None].",
     "only integer tensors": "A slice has one beginning. For a batch make a tensor of all rows.",
@@ -80,7 +79,6 @@ def _overall(share: float, times: float) -> float:
     return 1 / (1 - share + share / times)
 
 
-# fmt: off
 AMDAHL_SLIPS = {
     "That is the time that is left. How many times faster is its inverse: 1 / time.":
         lambda s, t: 1 - s + s / t,
@@ -92,8 +90,7 @@ AMDAHL_SLIPS = {
     "That is as if all of it got faster. Only the share does.": lambda s, t: t,
     "That is what is saved. How many times faster is it: old time / new time?":
         lambda s, t: s - s / t,
-}
-# fmt: on
+}  # fmt: skip
 
 
 @check("Write overall(share, times) and pass it to the check.")
@@ -112,7 +109,6 @@ def _seconds_to(accuracies: Sequence[float], mark: float, images: int, speed: fl
     return looks / 2 * images / speed
 
 
-# fmt: off
 MARK_SLIPS = {
     "The first look is after half an epoch, not before it: count from 1.":
         lambda a, m, n, s: _seconds_to(a, m, n, s) - n / s / 2,
@@ -130,8 +126,7 @@ MARK_SLIPS = {
         lambda a, m, n, s: _seconds_to(a, m, n, 1),
     "Upside down: seconds are pictures divided by pictures a second.":
         lambda a, m, n, s: _seconds_to(a, m, 1, 1) * s / n,
-}
-# fmt: on
+}  # fmt: skip
 
 
 @check("Write seconds_to(accuracies, mark, images, speed) and pass it to the check.")

@@ -1,13 +1,15 @@
 """The checks of lesson 00."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cnn_lessons.checks.common import Wrong, check, number, numbers, output_sizes, value_of
-from cnn_lessons.checks.trying import STEP_FAILURES, stepped, tensor_of, tried
+from cnn_lessons.checks.functions import STEP_FAILURES, stepped, tensor_of, tried
+from cnn_lessons.checks.numbers import number, numbers, output_sizes, value_of
+from cnn_lessons.checks.verdict import Wrong, check, first_hint
 from cnn_lessons.training import kernel_step
 
 # Input size, kernel, stride, padding of exercise 1.
@@ -74,6 +76,8 @@ def check_pooling(largest: object, average: object) -> str:
             raise Wrong(f"{name} is 2 rows of 2 numbers: [[a, b], [c, d]].")
         if torch.allclose(matrix, truth):
             continue
+        row, column = (~matrix.isclose(truth)).nonzero()[0].tolist()
+        place = f"look again at the window of row {row}, column {column}."
         slips = {
             "That is the other kind of pooling.": mean if name == "largest" else most,
             "That is the smallest of each window.": -F.max_pool2d(-TO_POOL[None], 2)[0],
@@ -81,10 +85,8 @@ def check_pooling(largest: object, average: object) -> str:
             "The columns are in place of the rows.": truth.T,
             "That is the first number of each window.": TO_POOL[::2, ::2],
         }
-        hints = [hint for hint, slip in slips.items() if torch.allclose(matrix, slip)]
-        row, column = ((matrix - truth).abs() > 1e-5).nonzero()[0].tolist()
-        place = f"look again at the window of row {row}, column {column}."
-        raise Wrong(f"{name}: {(hints or [place])[0]}")
+        hint = first_hint(slips, partial(torch.allclose, matrix), place)
+        raise Wrong(f"{name}: {hint}")
     return "Both kinds, four windows each, and nothing to learn in them."
 
 
@@ -162,16 +164,14 @@ def _cut(maps: Tensor, height: int, width: int) -> Tensor:
 
 
 BOTH_SIDES = "A picture has a height and a width of its own: count the places of both."
-EDGE = (
-    "The window ran over the edge: in height and in width there are (n − k) // stride + 1 places."
-)
+EDGE = "The window ran over the edge: in height and in width there are (n − k) // stride + 1 "
+EDGE += "places."
 ITSELF = "That is torch's own convolution. Write it without: a window, products, their sum."
 CONV_FAILURES = {
     "(4)": "len(weight) is the number of kernels; the side of one is weight.shape[-1].",
     "must match": EDGE,
     "out of bounds": BOTH_SIDES,
 }
-# fmt: off
 CONV_SLIPS = {
     "The bias is missing.": lambda x, w, b, s, p: _conv(x, w, 0 * b, s, p),
     "Did you leave out the padding?": lambda x, w, b, s, p: _conv(x, w, b, s, 0),
@@ -209,8 +209,7 @@ CONV_SLIPS = {
     "The side of a kernel is weight.shape[-1]; the len of one kernel is its number of channels.":
         lambda x, w, b, s, p: _conv(x, w.sum((2, 3), keepdim=True), b, s, p),
     BOTH_SIDES: lambda *case: _cut(_conv(*case), *2 * [_conv(*case).shape[1]]),
-}
-# fmt: on
+}  # fmt: skip
 
 
 @check("Write my_conv2d and pass it to the check.")
@@ -256,9 +255,8 @@ KERNEL_SLIPS = {
     "The weight climbs: go against the gradient, with a minus.": _slip(times=-0.1),
     "Set the gradient to 0 after the step: backward() adds to the old one.": _slip(keep=True),
     "The rate is missing: the step is rate times the gradient.": _slip(times=1.0),
-    "That is the sum of the squares. The loss is their mean.": _slip(
-        lambda gap: gap.square().sum()
-    ),
+    "That is the sum of the squares. The loss is their mean.":
+        _slip(lambda gap: gap.square().sum()),
     "Square the differences, do not take their size.": _slip(lambda gap: gap.abs().mean()),
     "Square each difference: as they are, those above and below 0 cancel.": _slip(torch.mean),
     "The loss comes back, but the weight stays where it is.": _slip(times=0.0),
@@ -291,11 +289,8 @@ def check_separator(
         raise Wrong("The threshold is one number, and all weights are finite.")
     scores = [separator_scores(weights, images) for images in (first, second)]
     rates = (scores[0] > limit).float().mean().item(), (scores[1] <= limit).float().mean().item()
-    share, of_both = (
-        sum(rates) / 2,
-        "{:.1%} of the first class, {:.1%} of the second".format(*rates),
-    )
-    found = f"{share:.1%} are right: {of_both}"
+    share, of_both = sum(rates) / 2, "{:.1%} of the first class, {:.1%} of the second"
+    found = f"{share:.1%} are right: {of_both.format(*rates)}"
     if share > target:
         return f"{found}. You needed more than {target:.0%}."
     middle = ", ".join(f"{each.median().item():.3f}" for each in scores)

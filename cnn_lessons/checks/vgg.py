@@ -8,9 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from cnn_lessons.checks.common import Unfinished, Wrong, check, number, shown
-from cnn_lessons.checks.comparing import bent, dropouts, network, same_function
-from cnn_lessons.checks.trying import call
+from cnn_lessons.checks.functions import begun, built, call
+from cnn_lessons.checks.modules import bent, dropouts, network, plain, same_function
+from cnn_lessons.checks.numbers import number, shown
+from cnn_lessons.checks.verdict import Wrong, check
 from cnn_lessons.models import VGG
 from cnn_lessons.models.vgg import convolutions
 from cnn_lessons.see.probes import depth_statistics
@@ -29,15 +30,17 @@ def check_convolutions(function: Callable) -> str:
     """
     for text, batch_norm in COLUMNS:
         case = f'"{text}" {"with" if batch_norm else "without"} batch norm'
-        mine = call(function, text, batch_norm, case=case)
-        if mine is None:
-            raise Unfinished("Your function returns nothing yet.")
+        mine, wanted = call(function, text, batch_norm, case=case), convolutions(text, batch_norm)
+        begun(mine)
         if not isinstance(mine, nn.Sequential):
             raise Wrong(f"Return one nn.Sequential with all layers; got {shown(mine)}.")
-        layers, wanted = (each._modules.items() for each in (mine, convolutions(text, batch_norm)))
-        for found, right in zip_longest(layers, wanted):
+        for found, right in zip_longest(*(each._modules.items() for each in (mine, wanted))):
             if problem := _other_layer(found, right, batch_norm):
                 raise Wrong(f"For {case}: {problem}")
+        try:  # what is rarer than those slips shows in what the layers give
+            same_function(mine, wanted, torch.randn(2, 3, 22, 30))
+        except Wrong as wrong:
+            raise Wrong(f"For {case}: {wrong}") from None
     return f"It reads a column, with batch norm and without, in all {len(COLUMNS)} tries."
 
 
@@ -90,13 +93,9 @@ def check_build(function: Callable) -> str:
     """
     images = torch.randn(2, 3, 32, 32)
     for settings in (("4 M 8 M 8 M 16 M 16 M", 24, False), ("4 M 4 M 8 M 8 M 12 M", 20, True)):
-        case = 'build("{}", {}, {})'.format(*settings)
-        mine = call(function, *settings, case=case)
-        if mine is None:
-            raise Unfinished("Your function returns nothing yet.")
-        text, hidden, batch_norm = settings
+        mine, (text, hidden, batch_norm) = built(function, *settings, what="function"), settings
         reference = VGG(text, 10, 32, batch_norm, hidden)
-        network(mine, case, (3, 32, 32))
+        network(mine, "What it returns", (3, 32, 32))
         same_function(mine, reference, images)
         for own, name in zip(mine.state_dict(), reference.state_dict()):
             if own != name:
@@ -175,11 +174,9 @@ def check_column_e(answer: str) -> str:
 @check("Set he_std to a number.")
 def check_he_std(answer: float) -> str:
     """Lesson 03: He's standard deviation for conv1_1, 3 maps to 64 with 3x3, by fan_in."""
-    fan_in, fan_out = 27, 576
+    fan_in, fan_out, truth = 27, 576, sqrt(2 / 27)
     outcomes = {
-        sqrt(
-            2 / fan_in
-        ): "√(2 / (3·3·3)) = 0.2722. By fan_out it were 0.0589, less than a quarter.",
+        truth: "√(2 / (3·3·3)) = 0.2722. By fan_out it were 0.0589, less than a quarter.",
         sqrt(2 / fan_out): "That is fan_out, 9·64. The signal going forward adds up 9·3 products.",
         sqrt(1 / fan_in): "The 2 is missing: the ReLU throws away half of the signal.",
         2 / fan_in: "That is the variance. The standard deviation is its square root.",
@@ -204,7 +201,7 @@ def check_global_pooling(model: nn.Module) -> str:
     linear = sum(len(row.output) == 2 for row in layers)
     if linear != 1:
         raise Wrong(f"It has {linear} linear layers: one of 512 to 10 is wanted.")
-    if not any("avg" in row.kind.lower() or row.kind == "mean" for row in rows):
+    if not any(word in plain(row.kind) for row in rows for word in ("avg", "average", "mean")):
         raise Wrong("It averages nothing: use nn.AdaptiveAvgPool2d(1) on the maps.")
     maps = [row.output[1] for row in layers[:-1]]
     if maps != [*COLUMN_D]:
@@ -215,7 +212,7 @@ def check_global_pooling(model: nn.Module) -> str:
     for before, after in pairwise(places):
         if not bent(rows, before, after):
             raise Wrong(f"The ReLU after {rows[before].name} is missing.")
-    pools = sum(row.kind.lower().replace("_", "").startswith("maxpool") for row in rows)
+    pools = sum(plain(row.kind).startswith("maxpool") for row in rows)
     if pools != 5:
         raise Wrong(f"Column D has five max-pools, one behind each block; yours has {pools}.")
     return f"{rows.parameters:,} parameters in place of 33,638,218, and any size of picture."
@@ -223,13 +220,9 @@ def check_global_pooling(model: nn.Module) -> str:
 
 # Depth, the broken layer, and whether its weights are tiny or read what all pictures share.
 FAULTS = (
-    (6, "conv4", "tiny"),
-    (4, "conv1", "tiny"),
-    (7, "conv6", "blind"),
-    (3, "fc", "tiny"),
-    (5, "conv1", "blind"),
-    (8, "conv2", "blind"),
-)
+    (6, "conv4", "tiny"), (4, "conv1", "tiny"), (7, "conv6", "blind"),
+    (3, "fc", "tiny"), (5, "conv1", "blind"), (8, "conv2", "blind"),
+)  # fmt: skip
 
 
 @check("Write where_it_dies(net, images, labels) and pass it to the check.")
@@ -249,8 +242,7 @@ def check_where_it_dies(function: Callable) -> str:
         if answers[-1] is not None and not isinstance(answers[-1], str):
             got = shown(answers[-1])
             raise Wrong(f"Return the name of a layer, such as {fault!r}; got {got}.")
-    if all(answer is None for answer in answers):
-        raise Unfinished("Your function returns nothing yet.")
+    begun(*answers)
     truths = [fault for _, fault, _ in FAULTS]
     if answers != truths:
         steps = [_steps(net, images, labels) for net in nets]
@@ -313,7 +305,6 @@ def _largest_fall(steps: list[Step]) -> int:
     return min(range(1, len(steps)), key=lambda k: steps[k].after / steps[k].before)
 
 
-# fmt: off
 WHERE_SLIPS = {
     "You took the layer that gains most. Turn it round: after / before is smallest where it dies.":
         lambda steps: max(steps, key=lambda step: step.after / step.before),
@@ -328,8 +319,7 @@ WHERE_SLIPS = {
     "The first layer may be the broken one. Before it are the pictures: images.std(dim=0).mean().":
         lambda steps: steps[_largest_fall(steps)],
     "One layer off: of a pair, name the second.": lambda steps: steps[_largest_fall(steps) - 1],
-}
-# fmt: on
+}  # fmt: skip
 
 
 def _wrong_layer(nets: list[list[Step]], answers: list[str], truths: list[str]) -> str:

@@ -9,15 +9,21 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from cnn_lessons.checks.common import Wrong, check, shown
-from cnn_lessons.checks.trying import Watch, same
+from cnn_lessons.checks.functions import Watch, same
+from cnn_lessons.checks.numbers import shown
+from cnn_lessons.checks.verdict import Wrong, check
 from cnn_lessons.shapes import Record, Row, ShapeError, record
 from cnn_lessons.shapes.rows import short
 from cnn_lessons.training.state import kept
 
-# Kinds of steps in a record, as modules and as functions, in lower case.
-SOFTMAX = {"softmax", "log_softmax", "logsoftmax", "softmax2d"}
-ACTIVATIONS = {"relu", "relu6", "leakyrelu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh"}
+# Kinds of steps, as `plain` names them.
+SOFTMAX = {"softmax", "logsoftmax", "softmax2d"}
+ACTIVATIONS = {"relu", "relu6", "leakyrelu", "elu", "gelu", "silu", "sigmoid", "tanh"}
+
+
+def plain(kind: str) -> str:
+    """One word for a module and its function: "MaxPool2d" and "max_pool2d"."""
+    return kind.lower().replace("_", "")
 
 
 def network(model: object, name: str, *sizes: tuple[int, int, int], classes: int = 10) -> Record:
@@ -37,6 +43,9 @@ def network(model: object, name: str, *sizes: tuple[int, int, int], classes: int
             raise Wrong(f"{before} on {_times(size)}.\n{error}") from None
         except ValueError as error:
             raise Wrong(f"It cannot be looked into: {error}") from None
+        except (Exception, SystemExit) as error:
+            what = f"{type(error).__name__}: {error}"
+            raise Wrong(f"It does not run on {_times(size)}. {what}") from error
         if problem := _not_logits(records[-1], classes):
             raise Wrong(problem)
     return records[0]
@@ -44,7 +53,12 @@ def network(model: object, name: str, *sizes: tuple[int, int, int], classes: int
 
 def bent(table: Record, first: int, last: int) -> bool:
     """Whether an activation runs between two rows."""
-    return bool(ACTIVATIONS & {row.kind.lower() for row in table[first:last]})
+    return any(plain(row.kind) in ACTIVATIONS for row in table[first:last])
+
+
+def enlarges(table: Record) -> bool:
+    """Whether a step makes the pictures larger."""
+    return any(plain(row.kind).startswith(("upsampl", "interpolate")) for row in table)
 
 
 def _times(size: tuple[int, int, int]) -> str:
@@ -67,9 +81,9 @@ def _not_logits(table: Record, classes: int) -> str:
     if output != (table.batch, classes):
         shape = ", ".join(str(n) for n in ("N", *output[1:]))
         return f"It runs, but gives [{shape}] and not [N, {classes}]."
-    if SOFTMAX & {row.kind.lower() for row in table if row.output == output}:
+    if SOFTMAX & {plain(row.kind) for row in table if row.output == output}:
         return "It ends with a softmax. The loss has one of its own and wants logits: leave it out."
-    if kind.lower() in ACTIVATIONS:
+    if plain(kind) in ACTIVATIONS:
         return f"Its last step is {kind}: logits must be free to be of any size. Leave it out."
     return ""
 
@@ -123,7 +137,7 @@ def same_function(mine: nn.Module, reference: nn.Module, images: Tensor) -> str:
                 found.append(_difference(mine, reference, states, images))
                 if not found[-1]:
                     return f"Same weights, same outputs, for {len(images)} pictures."
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise Wrong(f"Your network failed: {type(error).__name__}: {error}") from error
     other_order = "The weights fit, but not in this order: create the layers as they run."
     raise Wrong((found or [other_order])[0])
@@ -144,7 +158,10 @@ def _difference(mine: nn.Module, reference: nn.Module, states: list, images: Ten
         lambda pictures, net=net, state=state: functional_call(net, state, (pictures,))
         for net, state in zip((mine, reference), states)
     ]
-    answer, wanted = (run(images) for run in runs)
+    given = images.clone()
+    answer, wanted = runs[0](given), runs[1](images)
+    if not torch.equal(given, images):
+        return "It changes what it is given, which others need. Work on a copy: x.clone()."
     if not isinstance(answer, Tensor):
         return f"Your network gives a {type(answer).__name__}; one tensor is wanted."
     if same(answer, wanted):
@@ -160,7 +177,7 @@ def _as_they_run(net: nn.Module, images: Tensor) -> list[str]:
         module.register_forward_pre_hook(lambda module, given, name=name: order.append(name))
         for name, module in net.named_modules()
     ]
-    net(images)
+    net(images.clone())
     for hook in hooks:
         hook.remove()
     place = {name: k for k, name in enumerate(dict.fromkeys(order))}

@@ -5,6 +5,8 @@ import io
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import torch
@@ -12,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from cnn_lessons.checks.common import Unfinished, Wrong, shown, value_of
+from cnn_lessons.checks.numbers import shown, value_of
+from cnn_lessons.checks.verdict import Unfinished, Wrong, first_hint
 
 NOT_THE_LEARNERS = (str(Path(__file__).parents[1]), str(Path(torch.__file__).parent))
 
@@ -51,7 +54,7 @@ def call(
         raise Wrong(f"Pass the function itself, without brackets; got {shown(function)}.")
     given, printed, watch = [_copy(a) for a in arguments], io.StringIO(), Watch()
     try:
-        with redirect_stdout(printed), watch:
+        with redirect_stdout(printed), watch, torch.enable_grad():
             result = function(*given)
     except (Exception, SystemExit) as error:
         raise Wrong(_failure(error, case, failures or {})) from error
@@ -64,6 +67,30 @@ def call(
     if result is None and printed.getvalue():
         raise Wrong("It prints, and returns nothing. End it with return.")
     return result
+
+
+def begun(*answers: object, what: str = "Your function") -> None:
+    """Raise Unfinished where all answers are None."""
+    if all(answer is None for answer in answers):
+        raise Unfinished(f"{what} returns nothing yet.")
+
+
+def built(make: object, *arguments: object, what: str = "class") -> nn.Module:
+    """The module that a learner's class or function makes of the arguments, or Wrong."""
+    if isinstance(make, nn.Module):
+        made = type(make).__name__
+        raise Wrong(f"Pass the {what} itself, without brackets; that is a finished {made}.")
+    case = f"{getattr(make, '__name__', 'it')}({', '.join(map(repr, arguments))})"
+    first = "__init__ begins with super().__init__()."
+    module = call(make, *arguments, case=case, failures={"Module.__init__() call": first})
+    if what == "function":
+        begun(module)
+    if not isinstance(module, nn.Module):
+        hint = f" That is a class: {module.__name__}()." if isinstance(module, type) else ""
+        raise Wrong(f"{case} must give an nn.Module; got {shown(module)}.{hint}")
+    if "_modules" not in vars(module):
+        raise Wrong(first)
+    return module
 
 
 def _copy(argument: object) -> object:
@@ -102,17 +129,21 @@ STEP_FAILURES = {
 def tensor_of(answer: object) -> Tensor:
     """The numbers of an answer, also of a list, an array or a list of tensors, or Wrong."""
     try:
-        if isinstance(answer, (list, tuple)) and isinstance(answer[0], Tensor):
-            answer = torch.stack([each.detach().cpu() for each in answer])
-        return torch.as_tensor(answer).detach().cpu()
+        if isinstance(answer, (list, tuple)):
+            return torch.stack([tensor_of(each) for each in answer])
+        plain = float(answer) if isinstance(answer, (Fraction, Decimal)) else answer
+        numbers = torch.as_tensor(plain).detach().to_dense().cpu()
     except Exception:
         what = f"{type(answer).__name__}: {shown(answer)}"
         raise Wrong(f"It must return a tensor of numbers; got {what}.") from None
+    if numbers.is_complex():
+        raise Wrong(f"Its numbers are complex; got {shown(answer)}. Return real ones.")
+    return numbers
 
 
 def same(mine: Tensor, truth: Tensor) -> bool:
     """Of one shape, and equal as far as float32 can tell, whatever the dtype."""
-    if mine.shape != truth.shape:
+    if mine.shape != truth.shape or mine.is_complex() or not truth.isfinite().all():
         return False
     mine, truth = mine.detach().double(), truth.detach().double()
     scale = float(truth.abs().max()) if truth.numel() else 0.0
@@ -136,8 +167,8 @@ def tried(
         except Wrong as wrong:
             failed = wrong
             break
-    if failed is None and all(answer is None for answer in answers):
-        raise Unfinished("Your function returns nothing yet.")
+    if failed is None:
+        begun(*answers)
     cases = cases[: len(answers)]
     mine, wanted = [], [tensor_of(truth(*case)) for case in cases]
     for case, answer, want in zip(cases, answers, wanted):
@@ -169,15 +200,22 @@ def stepped(
     one seed. `slips` has for each hint a step with that mistake. The learner's step must return the
     loss that `truth` has.
     """
+
+    def learners(*given: object) -> object:
+        return call(function, *given, failures=failures)
+
     still, _ = _two_steps(lambda *arguments: None, fresh)
-    moved, losses = _two_steps(lambda *given: call(function, *given, failures=failures), fresh)
-    wanted, right = _two_steps(truth, fresh)
+    moved, losses = _two_steps(learners, fresh)
     if torch.equal(moved, still) and losses == [None, None]:
         raise Unfinished("Your step does nothing yet.")
+    wanted, right = _two_steps(truth, fresh)
     if not same(moved - still, wanted - still):
-        found = (hint for hint, slip in slips.items()
-                 if same(moved - still, _two_steps(slip, fresh)[0] - still))  # fmt: skip
-        raise Wrong(next(found, "The weights move, but not to where the loss gets smaller so."))
+        other = "The weights move, but not to where the loss gets smaller so."
+        raise Wrong(first_hint(
+            slips, lambda slip: same(moved - still, _two_steps(slip, fresh)[0] - still), other
+        ))  # fmt: skip
+    if not same(_two_steps(learners, fresh)[0], moved):
+        raise Wrong("A second network moves otherwise: something outside of the step is kept.")
     values = [value_of(loss) for loss in losses]
     if None in values:
         raise Wrong("The weights move as they should. Now return the loss: loss.item().")
@@ -209,9 +247,12 @@ def _told(names: Sequence[str], case: tuple) -> str:
 
 def _hint(mine: list[Tensor], wanted: list[Tensor], cases: Sequence[tuple], slips) -> str:
     """The sentence for a mistake that is recognised in all cases, or nothing."""
-    for hint, slip in slips.items():
-        if all(same(got, tensor_of(slip(*case))) for got, case in zip(mine, cases)):
-            return hint
+
+    def fits(slip: Callable) -> bool:
+        return all(same(got, tensor_of(slip(*case))) for got, case in zip(mine, cases))
+
+    if hint := first_hint(slips, fits, ""):
+        return hint
     pairs = [(got.double(), want.double()) for got, want in zip(mine, wanted)]
     if any(got.shape != want.shape for got, want in pairs):
         return ""

@@ -1,81 +1,10 @@
-"""What all checks share: the verdict, and how a number is looked at.
+"""How an answer of one number, or of several, is looked at."""
 
-A check is a function with the decorator `check`. It returns praise for a right answer, and raises
-`Wrong` for any other, with a sentence that says which step went wrong.
-"""
-
-import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from functools import wraps
+from itertools import islice
 
-import torch
-from torch import Tensor
-
-from cnn_lessons.table import printable
-
-
-class Wrong(Exception):
-    """The sentence for a wrong answer."""
-
-
-class Unfinished(Exception):
-    """The sentence for an answer that is not there yet."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """`passed` is True, False, or None for "not attempted yet"; `text` is for the learner."""
-
-    passed: bool | None
-    text: str
-
-    def __repr__(self) -> str:
-        sign = {True: "✓ Right.", False: "✗ Not yet.", None: "… Not attempted yet."}[self.passed]
-        return printable(f"{sign} {self.text}")
-
-
-def check(todo: str, answers: int = 1) -> Callable[[Callable[..., str]], Callable[..., Verdict]]:
-    """Make a check that gives a `Verdict` and never raises, of a function that judges.
-
-    Its first arguments, as many as `answers`, are the learner's. While all of them are None, or
-    lists of None, the verdict is "not attempted yet" with the words of `todo`.
-    """
-
-    def decorate(judge: Callable[..., str]) -> Callable[..., Verdict]:
-        signature = inspect.signature(judge)
-
-        @wraps(judge)
-        def judged(*given, **named) -> Verdict:
-            own = [*signature.bind(*given, **named).arguments.items()][:answers]
-            empty = [name for name, answer in own if _is_empty(answer)]
-            if len(empty) == len(own):
-                return Verdict(None, todo)
-            if empty:
-                return Verdict(False, f"{empty[0]} is still empty.")
-            try:
-                with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-                    torch.default_generator.manual_seed(0)
-                    return Verdict(True, judge(*given, **named))
-            except Wrong as wrong:
-                return Verdict(False, str(wrong))
-            except Unfinished as unfinished:
-                return Verdict(None, str(unfinished))
-            except Exception as error:
-                return Verdict(False, f"It cannot be checked: {type(error).__name__}: {error}")
-
-        return judged
-
-    return decorate
-
-
-def _is_empty(answer: object) -> bool:
-    listed = isinstance(answer, (list, tuple)) and len(answer) > 0
-    return answer is None or (listed and all(each is None for each in answer))
-
-
-# --- numbers ------------------------------------------------------------------------------------
+from cnn_lessons.checks.verdict import Wrong
 
 
 def value_of(answer: object) -> float | None:
@@ -111,19 +40,19 @@ def number(answer: object, outcomes: Mapping[float, str], wrong: str = "", name:
     if value is None:
         raise Wrong(before + _no_number(answer))
     truth = next(iter(outcomes))
-    hints = [hint for outcome, hint in outcomes.items() if near(value, outcome)]
     if near(value, truth):
-        return hints[0]
+        return outcomes[truth]
     if value in {*(float(f"{truth:.{digits}g}") for digits in range(1, 7)), round(truth, 2)}:
         exact = "the exact number" if truth % 1 == 0 else "a digit or two more"
-        hints.append(f"Rounded it is that: give {exact}.")
+        wrong = f"Rounded it is that: give {exact}."
+    hints = [hint for outcome, hint in outcomes.items() if near(value, outcome)]
     raise Wrong(before + (hints or [wrong or f"{shown(value)} is not it."])[0])
 
 
 def _no_number(answer: object) -> str:
     if isinstance(answer, str):
         return "The answer is one number; that is text. Leave the quotes away."
-    if isinstance(answer, bool) or (isinstance(answer, Tensor) and answer.dtype == torch.bool):
+    if str(getattr(answer, "dtype", type(answer).__name__)) in ("bool", "torch.bool"):
         return "The answer is one number, not a yes or no."
     if isinstance(answer, tuple) and all(type(part) is int for part in answer):
         return f"The answer is one number; a comma makes {len(answer)} of it: write 1516 or 1_516."
@@ -135,9 +64,10 @@ def _no_number(answer: object) -> str:
 def numbers(answer: object, names: Sequence[str]) -> list[float]:
     """The answer as so many numbers, from a list, a tensor or an array, or Wrong."""
     what = f"The answer is {len(names)} numbers, {', '.join(names)}"
-    if isinstance(answer, (str, set, Mapping)) or not isinstance(answer, Iterable):
+    single = isinstance(answer, (str, set, Mapping)) or getattr(answer, "ndim", 1) == 0
+    if single or not isinstance(answer, Iterable):
         raise Wrong(f"{what}; got {shown(answer)}.")
-    given = list(answer)
+    given = [*islice(answer, 1000)]  # it may have no end
     if len(given) != len(names):
         raise Wrong(f"{what}; got {len(given)}: {shown(answer)}.")
     for name, each in zip(names, given):
@@ -149,7 +79,6 @@ def numbers(answer: object, names: Sequence[str]) -> list[float]:
 
 
 # What comes out of the formula of output sizes with a slip; n, k, s, p as the lessons call them.
-# fmt: off
 SIZE_SLIPS = {
     "The formula ends with + 1: count the first place of the window too.":
         lambda n, k, s, p: (n + 2 * p - k) // s,
@@ -163,8 +92,7 @@ SIZE_SLIPS = {
     "Add the 1 at the very end, after dividing by the stride.":
         lambda n, k, s, p: (n + 2 * p - k + 1) // s,
     "That is what comes in. The window makes it smaller.": lambda n, k, s, p: n,
-}
-# fmt: on
+}  # fmt: skip
 
 
 def output_sizes(values: Sequence[float], settings: Sequence[tuple], names: Sequence[str]) -> None:
