@@ -185,12 +185,11 @@ def for_each_axis(value: int | Sequence[int], number: int) -> tuple[int, ...]:
 
 
 def _slide(call: Call, window: Window, read: Tensor) -> Slide:
-    axes = len(window.kernel)
-    sizes = [read.shape[-axes:], call.output.shape[-axes:]]
+    shapes = [read.shape, call.output.shape]
     if call.settings.get("transposed"):
-        sizes.reverse()
+        shapes.reverse()
     groups, ceil = call.settings.get("groups", 1), call.settings.get("ceil_mode", False)
-    return Slide(window, window.taps(*sizes), groups, ceil)
+    return Slide(window, window.taps(*shapes), groups, ceil)
 
 
 def _sights_after(rule: "Rule", call: Call, read: list[tuple[Role, Tensor, Sights]]) -> Sights:
