@@ -74,7 +74,8 @@ def parser() -> argparse.ArgumentParser:
     add("--checkpoint", metavar="FILE", help="write the training there after each epoch")
     add("--resume", action="store_true", help="go on from the checkpoint")
     add("--test", action="store_true", help="at the end, look at the test pictures as well")
-    add("--save", metavar="FOLDER", help="write the weights there, for networks.load_trained")
+    add("--save", metavar="FOLDER", type=os.path.expanduser,
+        help="write the weights there, for networks.load_trained")  # fmt: skip
     group = command.add_argument_group("recipe", "left out: the number of the network's recipe")
     for field in fields(Recipe):
         group.add_argument(
@@ -198,7 +199,6 @@ def _check_options(chosen: argparse.Namespace) -> None:
     if chosen.resume and not there:
         raise ValueError(f"{chosen.checkpoint} is not there: nothing to resume; leave --resume out")
     if chosen.save:
-        chosen.save = str(Path(chosen.save).expanduser())
         Path(chosen.save).mkdir(parents=True, exist_ok=True)
         if not os.access(chosen.save, os.W_OK):
             raise OSError(f"{chosen.save} cannot be written")
