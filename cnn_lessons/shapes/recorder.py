@@ -271,10 +271,9 @@ class _Recorder(TorchFunctionMode):
 
         So a shortcut around this step is not taken for a way through it.
         """
-        if isinstance(output, Tensor) and any(output is each for each in _tensors(inputs)):
-            written = any(whole_of(output) is each for each in self.follower.written)
-            if not written and self.row_of(output) is not None:
-                return output.view_as(output)
+        same = [tensor for tensor in _tensors(inputs) if tensor is output]
+        if same and self.row_of(same[0]) is not None and not self.follower.has_written(same[0]):
+            return same[0].view_as(same[0])
         return output
 
     def parameters_of(self, step: nn.Module | str, inputs: object) -> list[nn.Parameter]:
@@ -287,7 +286,7 @@ class _Recorder(TorchFunctionMode):
         """Append a row for each tensor that this step made out of the network's input, if any."""
         done, rows, read = self.follower, self.record.rows, _tensors(inputs)
         sources = [(number, t) for t in read if (number := self.row_of(t)) is not None]
-        changed = [t for t in read if any(whole_of(t) is each for each in done.written)]
+        changed = [t for t in read if done.has_written(t)]
         results = _tensors(output) or changed[:1]
         followed = bool(sources and results)
         # Work without a row is not in the sum of the rows, even where it was counted.
@@ -334,10 +333,9 @@ class _Recorder(TorchFunctionMode):
 
     def slide_of(self, step: nn.Module | str, read: Tensor, made: Tensor) -> Slide:
         """The one window that slid, or one that the layer says it has and its field bears out."""
-        slides = self.follower.slides
-        slid = slides[0].window if len(slides) == 1 else None
-        if slid and len(slid.kernel) == made.dim() - 2:
-            return slides[0]
+        slid = self.follower.slid
+        if len(slid) == 1 and len(slid[0].taps) == made.dim() - 2:
+            return slid[0]
         if hasattr(step, "kernel_size") and (before := self.field_of(read)):
             names = {"kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1}
             settings = [getattr(step, name, default) for name, default in names.items()]
