@@ -9,13 +9,13 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 
 from cnn_lessons import data, lessons, networks, training
-from cnn_lessons.training.recipes import CHOICES, PROFILES, RECIPES, Recipe
+from cnn_lessons.training.recipes import CHOICES, PROFILES, RECIPES
 
 EXAMPLES = """
 An option under "recipe" changes one number of the network's recipe; the rest stays. Choose by the
@@ -31,20 +31,19 @@ examples
   python -m cnn_lessons train lenet5 --test --save weights
 """
 
-# What each number of a recipe does, in the words of --help.
-RECIPE_HELP = {
-    "epochs": "how often all training pictures are seen",
-    "learning_rate": "the size of the largest step; too large: the loss grows or is nan",
-    "batch_size": "pictures in one step",
-    "momentum": "share of the last step that goes into the next one",
-    "weight_decay": "pull of all weights towards 0",
-    "images": "number of training pictures; left out: all",
-    "warmup": "share of the training (0 to 1) in which the learning rate climbs",
-    "clip": "greatest length of the gradient, for networks that are hard to start",
-    "precision": "bfloat16 or tf32 is faster on some machines; auto tries which",
-    "start": "how the first weights are drawn; own: as the network's class does",
+# What each number of a recipe is, and what it does, in the words of --help.
+RECIPE_OPTIONS = {
+    "epochs": (int, "how often all training pictures are seen"),
+    "learning_rate": (float, "the size of the largest step; too large: the loss grows or is nan"),
+    "batch_size": (int, "pictures in one step"),
+    "momentum": (float, "share of the last step that goes into the next one"),
+    "weight_decay": (float, "pull of all weights towards 0"),
+    "images": (int, "number of training pictures; left out: all"),
+    "warmup": (float, "share of the training (0 to 1) in which the learning rate climbs"),
+    "clip": (float, "greatest length of the gradient, for networks that are hard to start"),
+    "precision": (str, "bfloat16 or tf32 is faster on some machines; auto tries which"),
+    "start": (str, "how the first weights are drawn; own: as the network's class does"),
 }
-TYPES = {"int": int, "float": float, "str": str, "int | None": int, "float | None": float}
 
 
 class Parser(argparse.ArgumentParser):
@@ -74,15 +73,12 @@ def parser() -> argparse.ArgumentParser:
     add("--checkpoint", metavar="FILE", help="write the training there after each epoch")
     add("--resume", action="store_true", help="go on from the checkpoint")
     add("--test", action="store_true", help="at the end, look at the test pictures as well")
-    add("--save", metavar="FOLDER", help="write the weights there, for networks.load_trained")
+    add("--save", metavar="FOLDER", type=os.path.expanduser,
+        help="write the weights there, for networks.load_trained")  # fmt: skip
     group = command.add_argument_group("recipe", "left out: the number of the network's recipe")
-    for field in fields(Recipe):
-        group.add_argument(
-            f"--{field.name.replace('_', '-')}",
-            type=TYPES[str(getattr(field.type, "__name__", field.type))],
-            choices=CHOICES.get(field.name),
-            help=RECIPE_HELP[field.name],
-        )
+    for name, (kind, words) in RECIPE_OPTIONS.items():
+        option = f"--{name.replace('_', '-')}"
+        group.add_argument(option, type=kind, choices=CHOICES.get(name), help=words)
     command = commands.add_parser("lessons", help="make your own copy of the lessons to work in")
     command.set_defaults(run=hand_out)
     place = lessons.REPOSITORY / "my-lessons"
@@ -150,7 +146,7 @@ def train(chosen: argparse.Namespace) -> int:
     """Train as the options say, and print the recipe, every epoch and the result."""
     name = networks.full_name(chosen.network)
     recipe = RECIPES[name][chosen.profile or training.profile()]
-    changes = {field.name: getattr(chosen, field.name) for field in fields(Recipe)}
+    changes = {name: getattr(chosen, name) for name in RECIPE_OPTIONS}
     recipe = replace(recipe, **{key: value for key, value in changes.items() if value is not None})
     _check_options(chosen)
     cifar, device = data.load(chosen.data), training.device()
@@ -198,7 +194,6 @@ def _check_options(chosen: argparse.Namespace) -> None:
     if chosen.resume and not there:
         raise ValueError(f"{chosen.checkpoint} is not there: nothing to resume; leave --resume out")
     if chosen.save:
-        chosen.save = str(Path(chosen.save).expanduser())
         Path(chosen.save).mkdir(parents=True, exist_ok=True)
         if not os.access(chosen.save, os.W_OK):
             raise OSError(f"{chosen.save} cannot be written")

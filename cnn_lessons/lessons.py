@@ -30,10 +30,10 @@ def hand_out(folder: str | Path, source: str | Path, answers: bool = True) -> li
     if glossary.exists() and (not copy.exists() or copy.read_bytes() != glossary.read_bytes()):
         place = copy.with_suffix(".new.md") if copy.exists() else copy
         write_whole(place, glossary.read_bytes())
-    return [words for path in paths if (words := _hand_out(path, Path(folder), answers))]
+    return [words for path in paths if (words := _copy_one(path, Path(folder), answers))]
 
 
-def _hand_out(path: Path, folder: Path, answers: bool) -> str:
+def _copy_one(path: Path, folder: Path, answers: bool) -> str:
     text = path.read_text(encoding="utf-8")
     lesson = json.loads(text.replace(f"](../{GLOSSARY})", f"]({Path(GLOSSARY).name})"))
     if not answers:

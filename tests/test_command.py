@@ -49,9 +49,10 @@ def run(*arguments):
 def test_every_number_of_a_recipe_is_an_option_with_help(capsys):
     assert run("--help") == 0
     text = capsys.readouterr().out
-    assert list(command.RECIPE_HELP) == [field.name for field in fields(Recipe)]
-    for name in command.RECIPE_HELP:
-        assert f"--{name.replace('_', '-')}" in text
+    assert list(command.RECIPE_OPTIONS) == [field.name for field in fields(Recipe)]
+    for field in fields(Recipe):
+        assert f"--{field.name.replace('_', '-')}" in text
+        assert command.RECIPE_OPTIONS[field.name][0].__name__ in str(field.type)
 
 
 def test_the_help_names_all_networks_and_gives_examples(capsys):

@@ -743,14 +743,6 @@ def test_no_network_falls_back_loudly(monkeypatch, tmp_path):
     assert said[1].startswith("generated pictures (not CIFAR-10)")
 
 
-def test_no_download_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "generate", small_set)
-    monkeypatch.setattr(archive, "_download", lambda *_: pytest.fail("asked for a download"))
-    said = []
-    data.load(cache=tmp_path, download=False, announce=said.append)
-    assert "download=False" in said[0]
-
-
 # ---- Download ----
 
 
@@ -1039,10 +1031,7 @@ def test_what_is_unpacked_in_part_is_unpacked_again(server, tmp_path, monkeypatc
         patch.setattr(archive, "write_whole", interrupted)
         with pytest.raises(KeyboardInterrupt):
             fetch(tmp_path, server("good"))
-    said = []
-    monkeypatch.setattr(archive, "generate", small_set)
-    data.load(cache=tmp_path, download=False, announce=said.append)
-    assert "THIS IS NOT CIFAR-10" in said[0]
+    assert not archive._is_whole(tmp_path / archive.FOLDER)
     fetch(tmp_path, server("good"))
     assert len(Archive.ranges) == 1  # all of the archive was there
     assert names_in(tmp_path) == [archive.FOLDER]
@@ -1092,6 +1081,16 @@ def test_silent_network_is_given_up_in_time(tmp_path, monkeypatch):
     reasons = archive._silent(("http://a/", "http://b/"), seconds=0.05)
     over.set()  # lets both threads end
     assert reasons == dict.fromkeys(("http://a/", "http://b/"), "no answer in 0.05 seconds")
+
+
+@pytest.mark.parametrize("way", ["head", "get"])
+def test_a_failure_that_requests_does_not_know_is_told_at_once(server, tmp_path, monkeypatch, way):
+    def fail(*_, **__):
+        raise UnicodeError("label too long")
+
+    monkeypatch.setattr(f"requests.{way}", fail)
+    with pytest.raises(DataError, match=r"127.0.0.1:\d+: UnicodeError\('label too long'\)"):
+        fetch(tmp_path, server("good"))
 
 
 def test_unwritable_cache(server, tmp_path, monkeypatch):

@@ -320,7 +320,6 @@ STAGES = {
     "leave": (recorder._Recorder, "leave"),
     "row": (recorder, "Row"),
     "forward": (nn.BatchNorm2d, "forward"),
-    "record": (recorder._Recorder, "record"),
 }
 
 

@@ -52,7 +52,6 @@ MAX_BYTES = 64 * 2**20  # twice the size of the largest member
 def load(
     folder: str | Path | None = None,
     *,
-    download: bool = True,
     cache: str | Path | None = None,
     announce: Callable[[str], object] = print,
 ) -> Dataset:
@@ -64,26 +63,34 @@ def load(
     small set of these at once, unless a `folder` is given.
     Raises DataError if a folder was named and is not right, or if a file in a folder is damaged.
     """
-    if folder is None and os.environ.get("CNN_LESSONS_PROFILE") == "test":
-        return _announced(generate(train=1_000, test=500), announce)
     if folder is not None:
-        return _announced(read_folder(_named("folder", folder)), announce)
-    if os.environ.get("CNN_LESSONS_DATA"):
-        found = _named("CNN_LESSONS_DATA", os.environ["CNN_LESSONS_DATA"])
-        return _announced(read_folder(found), announce, "the folder that CNN_LESSONS_DATA names")
+        dataset = read_folder(_named("folder", folder))
+    elif os.environ.get("CNN_LESSONS_PROFILE") == "test":
+        dataset = generate(train=1_000, test=500)
+    elif named := os.environ.get("CNN_LESSONS_DATA"):
+        dataset = read_folder(_named("CNN_LESSONS_DATA", named))
+        dataset = replace(dataset, source="the folder that CNN_LESSONS_DATA names")
+    else:
+        dataset = _cached_or_generated(cache, announce)
+    parts = ("train", "validation", "test")
+    counts = ", ".join(f"{len(getattr(dataset, part)):,} {part}" for part in parts)
+    announce(f"{dataset.name}: {counts} pictures; from {dataset.source}")
+    return dataset
+
+
+def _cached_or_generated(cache: str | Path | None, announce: Callable[[str], object]) -> Dataset:
     there = _is_whole(_cache_folder(cache) / FOLDER)
     try:
-        if not there and not download:
-            raise DataError("CNN_LESSONS_DATA is not set, the cache is empty, download=False")
         found = fetch(cache)
     except DataError as error:
         announce(_not_cifar10(str(error)))
-        return _announced(generate(), announce)
-    source = "the cache folder" if there else "a download, now in the cache folder"
+        return generate()
     try:
-        return _announced(read_folder(found), announce, source)
+        dataset = read_folder(found)
     except DataError as error:
         raise DataError(f"{error}, or delete {found} to have it downloaded again") from error
+    source = "the cache folder" if there else "a download, now in the cache folder"
+    return replace(dataset, source=source)
 
 
 def _named(who: str, folder: str | Path) -> Path:
@@ -105,14 +112,6 @@ def _cache_folder(cache: str | Path | None) -> Path:
 
 def _is_whole(folder: Path) -> bool:
     return all(os.path.isfile(folder / name) for name in MEMBERS)
-
-
-def _announced(dataset: Dataset, announce: Callable, source: str | None = None) -> Dataset:
-    dataset = replace(dataset, source=source or dataset.source)
-    parts = ("train", "validation", "test")
-    counts = ", ".join(f"{len(getattr(dataset, part)):,} {part}" for part in parts)
-    announce(f"{dataset.name}: {counts} pictures; from {dataset.source}")
-    return dataset
 
 
 def _not_cifar10(reasons: str) -> str:
@@ -174,30 +173,35 @@ def fetch(
 
 def _download(part: Path, mirrors: tuple[str, ...], progress: bool) -> None:
     """Leave the archive in `part`, checked by md5, from the first mirror that delivers it."""
-    reasons = _silent(mirrors)
-    for address in () if reasons else mirrors:
-        hope = True
-        while hope:
-            had = _size(part)
-            try:
-                if had < ARCHIVE_SIZE:
-                    _append(part, address, had, progress)
-                if hashlib.md5(part.read_bytes(), usedforsecurity=False).hexdigest() == ARCHIVE_MD5:
-                    return
-                part.unlink()
-                reasons[address] = "sent other bytes (wrong md5)"
-                hope = had > 0  # the wrong bytes may be the ones that lay there before
-            except requests.RequestException as error:
-                reasons[address] = _in_short(error)
-                hope = _size(part) >= had + LEAST  # it broke off, but it brought us further
-            except FileNotFoundError:  # another process took the part away
-                if _is_whole(part.parent / FOLDER):
-                    return
-                reasons[address], hope = "was overtaken by another download", False
+    if not (reasons := _silent(mirrors)):
+        for address in mirrors:
+            if not (reason := _why_not_from(address, part, progress)):
+                return
+            reasons[address] = reason
     told = [f"{urlsplit(address).netloc}: {reason}" for address, reason in reasons.items()]
     if _size(part):
         told += [f"what has arrived is kept, and the next call goes on from there: {part}"]
     raise DataError("\n".join([f"no mirror delivered {ARCHIVE}", *told]))
+
+
+def _why_not_from(address: str, part: Path, progress: bool) -> str:
+    """Ask one mirror for what `part` lacks, as often as that helps; "" once all of it is there."""
+    while True:
+        had = _size(part)
+        try:
+            if had < ARCHIVE_SIZE:
+                _append(part, address, had, progress)
+            if hashlib.md5(part.read_bytes(), usedforsecurity=False).hexdigest() == ARCHIVE_MD5:
+                return ""
+            part.unlink()
+            if not had:  # else the wrong bytes may be the ones that lay there before
+                return "sent other bytes (wrong md5)"
+        except requests.RequestException as error:
+            if _size(part) < had + LEAST:  # else it broke off, but it brought us further
+                return _in_short(error)
+        except FileNotFoundError:  # another process took the part away
+            whole = _is_whole(part.parent / FOLDER)
+            return "" if whole else "was overtaken by another download"
 
 
 def _size(part: Path) -> int:
@@ -291,6 +295,8 @@ def _in_a_thread(answers: queue.SimpleQueue, ask: Callable, address: str, **how:
             answers.put((address, ask(address, **how)))
         except requests.RequestException as error:
             answers.put((address, error))
+        except Exception as error:  # told at once as well, and not as silence
+            answers.put((address, requests.RequestException(repr(error))))
 
     threading.Thread(target=run, daemon=True).start()
 

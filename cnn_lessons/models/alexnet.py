@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from cnn_lessons.models import starts
 
 
-class Network(nn.Module):
+class OneSize(nn.Module):
     """What the three networks below share: one size of image, features, then the classifier."""
 
     input_size, fc6_reads = 224, "256 maps of 6×6"
@@ -24,7 +24,7 @@ class Network(nn.Module):
 
 
 # fmt: off
-class AlexNet(Network):
+class AlexNet(OneSize):
     """AlexNet as Figure 2 draws it: two groups stand for the two GPUs; 60,965,224 parameters.
 
     Input (N, 3, 224, 224), float; output logits (N, num_classes), no softmax. `groups=1` joins the
@@ -56,7 +56,7 @@ class AlexNet(Network):
         starts.alexnet(self)
 
 
-class AlexNetHalf(Network):
+class AlexNetHalf(OneSize):
     """The article's network for 224 pixels: one GPU's half of Figure 2; 16,630,440 parameters.
 
     Input (N, 3, 224, 224), float; output logits (N, num_classes), no softmax. It starts
@@ -82,7 +82,7 @@ class AlexNetHalf(Network):
         self.classifier = _classifier(128 * 6 * 6, 2048, num_classes)
 
 
-class AlexNetCIFAR(Network):
+class AlexNetCIFAR(OneSize):
     """The article's network for 32 pixels, an AlexNet in outline; 9,244,970 parameters.
 
     Input (N, 3, 32, 32), float; output logits (N, num_classes), no softmax.
@@ -108,7 +108,7 @@ class AlexNetCIFAR(Network):
         self.classifier = _classifier(128 * 4 * 4, 2048, num_classes)
 
 
-class AlexNetSmall(Network):
+class AlexNetSmall(OneSize):
     """The plan of Figure 2 for 32 pixels: two groups, large first kernels; 710,874 parameters.
 
     Input (N, 3, 32, 32), float; output logits (N, num_classes), no softmax.

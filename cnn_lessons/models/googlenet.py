@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 # The nine inception modules. A module's input is the sum of the row above, without its "reduce".
 # fmt: off
-Table = dict[str, tuple[int, int, int, int, int, int]]
-TABLE_1: Table = {
+Counts = dict[str, tuple[int, int, int, int, int, int]]
+TABLE_1: Counts = {
     #     1x1  3x3    3x3  5x5   5x5  pool
     #          reduce      reduce     proj
     "3a": ( 64,  96, 128, 16,  32,  32),
@@ -142,7 +142,7 @@ class GoogLeNet(nn.Module):
         super().__init__()
         pools = [nn.MaxPool2d(3, stride=2, ceil_mode=True) for _ in range(4)]
         self.features, maps = _features(TABLE_1, pools)
-        classifier = _classifier(maps, num_classes)
+        classifier = _classifier(maps, num_classes)  # before the heads: it checks num_classes
         self.aux1 = AuxiliaryHead(512, num_classes) if aux else None
         self.aux2 = AuxiliaryHead(528, num_classes) if aux else None
         self.classifier = classifier
@@ -176,7 +176,7 @@ class GoogLeNetCIFAR(nn.Module):
     Raises ValueError for num_classes below 1, and for images of another shape.
     """
 
-    def __init__(self, num_classes: int = 10, table: Table = TABLE_1):
+    def __init__(self, num_classes: int = 10, table: Counts = TABLE_1):
         super().__init__()
         if [*table] != [*TABLE_1] or {len(row) for row in table.values()} != {6}:
             raise ValueError(f"table must have the rows and columns of TABLE_1; got {table}")
@@ -219,7 +219,7 @@ class GoogLeNetBN(nn.Module):
 
 
 def _features(
-    table: Table, pools: Sequence[nn.Module | None],
+    table: Counts, pools: Sequence[nn.Module | None],
     width: int = 64, size: int = 7, stride: int = 2, batch_norm: bool = False,
 ) -> tuple[nn.Sequential, int]:
     """Everything before the last pool, and its maps; in_channels are derived, never typed.

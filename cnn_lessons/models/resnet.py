@@ -103,14 +103,14 @@ def _shortcut(in_channels: int, out_channels: int, stride: int, option: str | No
     return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(out_channels)))
 
 
-class Network(nn.Module):
+class Sliceable(nn.Module):
     """What the three networks below share: the layers in a slice, such as `net[:3]`, run alone."""
 
     def __getitem__(self, index: int | slice) -> nn.Module:
         return nn.Sequential(OrderedDict(self.named_children()))[index]
 
 
-class ResNet(Network):
+class ResNet(Sliceable):
     """ResNet-18, 34, 50, 101 or 152: a column of the paper's Table 1, a row of ours.
 
     Input (N, 3, H, W), float, 224 pixels in the paper; output logits (N, num_classes), no softmax.
@@ -156,7 +156,7 @@ class ResNet(Network):
         return self.fc(self.flatten(self.pool(maps)))
 
 
-class ResNetCIFAR(Network):
+class ResNetCIFAR(Sliceable):
     """Section 4.2's network of depth 6n + 2 for CIFAR-10: 269,722 parameters at depth 20.
 
     Input (N, 3, H, W), float, 32 pixels in the paper; output logits (N, num_classes), no softmax.
@@ -207,7 +207,7 @@ class ArticleBlock(nn.Module):
         return self.relu2(residual + self.shortcut(maps))
 
 
-class ArticleResNet(Network):
+class ArticleResNet(Sliceable):
     """The article's "Res18": four blocks that all project; 7,497,418 parameters.
 
     Input (N, 3, H, W), float, 32 pixels in the article; output logits (N, num_classes), no softmax.

@@ -7,7 +7,7 @@ a layer reads; a layer of another kind takes part in `lecun` if it says it in an
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -76,10 +76,10 @@ def he(model: Model) -> Model:
     return _draw(model, partial(nn.init.kaiming_normal_, nonlinearity="relu"))
 
 
-def article(model: Model, mode: Literal["fan_in", "fan_out"] = "fan_out") -> Model:
-    """The article's option: convolutions He's, by `mode`, linear layers N(0, 0.01²), biases 0."""
-    he_by_mode = partial(nn.init.kaiming_normal_, mode=mode, nonlinearity="relu")
-    return _draw(model, he_by_mode, linear=partial(nn.init.normal_, std=0.01))
+def article(model: Model) -> Model:
+    """The article's option: convolutions He's, by fan-out, linear layers N(0, 0.01²), biases 0."""
+    by_fan_out = partial(nn.init.kaiming_normal_, mode="fan_out", nonlinearity="relu")
+    return _draw(model, by_fan_out, linear=partial(nn.init.normal_, std=0.01))
 
 
 def _draw(model: Model, draw: Callable[[Tensor], Tensor], linear: Callable | None = None) -> Model:

@@ -39,11 +39,12 @@ class Window(NamedTuple):
     dilation: tuple[int, ...]
 
     def taps(self, read: Sequence[int], made: Sequence[int]) -> tuple[tuple[bool, ...], ...]:
-        """For each axis which taps ever meet a unit, of `read` units to make `made` of them."""
+        """For each axis which taps ever meet a unit: from maps of shape `read` to maps `made`."""
+        axes = len(self.kernel)
         return tuple(
             tuple(
                 any(0 <= k * stride - padding + tap * dilation < n for k in range(m))
                 for tap in range(kernel)
             )
-            for n, m, kernel, stride, padding, dilation in zip(read, made, *self)
+            for n, m, kernel, stride, padding, dilation in zip(read[-axes:], made[-axes:], *self)
         )

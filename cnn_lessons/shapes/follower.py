@@ -33,7 +33,7 @@ class Slide(NamedTuple):
 class Follower(TorchDispatchMode):
     """Knows what the units of each tensor see, and counts what the operations cost.
 
-    `macs`, `counted` (whether that is all of them), `slides` and `written` (the tensors whose
+    `macs`, `counted` (whether that is all of them), `slid` and `written` (the tensors whose
     numbers were changed) are those since the last `start()`. After each operation `then` is called
     with its name, its arguments and its output.
     """
@@ -55,8 +55,11 @@ class Follower(TorchDispatchMode):
 
     def start(self) -> None:
         self.macs, self.counted = 0, True
-        self.slides: list[Slide] = []
+        self.slid: list[Slide] = []
         self.written: list[Tensor] = []
+
+    def has_written(self, tensor: Tensor) -> bool:
+        return any(whole_of(tensor) is each for each in self.written)
 
     def sights_of(self, tensor: Tensor) -> Sights:
         whole = whole_of(tensor)
@@ -99,7 +102,7 @@ class Follower(TorchDispatchMode):
             return
         call = Call(operation.name, settings, window_of(operation.name, settings), made[0])
         if call.window and operation.name != "constant_pad_nd":
-            self.slides.append(_slide(call, call.window, tensors[0][1]))
+            self.slid.append(_slide(call, call.window, tensors[0][1]))
         read = [(role, tensor, self.sights_of(tensor)) for role, tensor in tensors
                 if role not in operation.forgets]  # fmt: skip
         read = [each for each in read if each[2] != ()]
@@ -185,12 +188,11 @@ def for_each_axis(value: int | Sequence[int], number: int) -> tuple[int, ...]:
 
 
 def _slide(call: Call, window: Window, read: Tensor) -> Slide:
-    axes = len(window.kernel)
-    sizes = [read.shape[-axes:], call.output.shape[-axes:]]
+    shapes = [read.shape, call.output.shape]
     if call.settings.get("transposed"):
-        sizes.reverse()
+        shapes.reverse()
     groups, ceil = call.settings.get("groups", 1), call.settings.get("ceil_mode", False)
-    return Slide(window, window.taps(*sizes), groups, ceil)
+    return Slide(window, window.taps(*shapes), groups, ceil)
 
 
 def _sights_after(rule: "Rule", call: Call, read: list[tuple[Role, Tensor, Sights]]) -> Sights:

@@ -20,7 +20,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from cnn_lessons.shapes.fields import Field, Window
 from cnn_lessons.shapes.follower import Follower, Slide, for_each_axis, whole_of
-from cnn_lessons.shapes.rows import Record, Row, shape_text, text_table
+from cnn_lessons.shapes.rows import Record, Row, shape_text
 from cnn_lessons.shapes.sights import fields_of
 
 
@@ -62,8 +62,7 @@ def record(
     given, forward = _as_tensors(model, inputs), forward or model
     if keep and any(tensor.is_meta for tensor in (*given, *model.parameters())):
         raise ValueError("keep must be False on the meta device, whose tensors have no numbers")
-    recorder = _Recorder(model, [tensor.clone() for tensor in given], keep)
-    kept = _Kept(model)
+    recorder, kept = _Recorder(model, [tensor.clone() for tensor in given], keep), _Kept(model)
     with kept, kept:
         try:
             model.eval()
@@ -73,12 +72,12 @@ def record(
         except Exception as error:
             if isinstance(error.__context__, KeyboardInterrupt):  # torch's own `with` broke on it
                 raise error.__context__ from error
-            kept.remove_hooks()
+            kept.stop_watching()
             if _runs_by_itself(forward, given):
                 reason = f"{type(error).__name__}: {error}"
                 raise ValueError(f"model runs but cannot be recorded, because {reason}") from error
             raise ShapeError(recorder.explain(error)) from error
-    return recorder.record()
+    return recorder.record
 
 
 def _check_model(model: object) -> None:
@@ -140,7 +139,7 @@ class _Kept:
     def __enter__(self) -> None:
         pass
 
-    def remove_hooks(self) -> None:
+    def stop_watching(self) -> None:
         for hooks, there in self.hooks:
             for number in {*hooks} - there:
                 del hooks[number]
@@ -151,7 +150,7 @@ class _Kept:
                 begin(mode)
 
     def __exit__(self, *_: object) -> None:
-        self.remove_hooks()
+        self.stop_watching()
         torch.set_grad_enabled(self.gradients)
         for module, mode in self.modes:
             module.training = mode
@@ -178,16 +177,13 @@ class _Recorder(TorchFunctionMode):
         super().__init__()
         self.model, self.arguments, self.keep = model, arguments, keep
         self.follower = Follower(arguments, self.on_operation)
+        parameters = sum(parameter.numel() for parameter in model.parameters())
         self.batch = len(arguments[0]) if arguments[0].dim() else 1
-        self.rows: list[Row] = []
-        self.outputs: list[Tensor] = []
-        self.blocks: dict[str, str] = {}
-        self.lost: list[str] = []
-        self.at_least = False
+        self.record = Record(parameters=parameters, batch=self.batch)
         self.names = {module: name for name, module in model.named_modules()}
         self.calls: dict[str, int] = {}
         # By their memory, so that a view of a parameter is known as well.
-        self.parameters = {p.untyped_storage()._cdata: p for p in model.parameters()}
+        self.by_memory = {p.untyped_storage()._cdata: p for p in model.parameters()}
         self.counted: set[int] = set()
         # What runs now, outermost first, as (module, name of this call, what reached it); and the
         # function that runs in it. They tell where it broke.
@@ -208,13 +204,6 @@ class _Recorder(TorchFunctionMode):
         with torch.inference_mode(False), torch.no_grad(), self.follower, self:
             forward(*self.arguments)
 
-    def record(self) -> Record:
-        parameters = sum(parameter.numel() for parameter in self.model.parameters())
-        at_least = self.at_least or any(row.at_least for row in self.rows)
-        return Record(
-            self.rows, parameters, self.batch, self.blocks, self.outputs, self.lost, at_least
-        )
-
     def in_leaf(self) -> bool:
         return bool(self.running) and _is_leaf(self.running[-1][0])
 
@@ -230,7 +219,7 @@ class _Recorder(TorchFunctionMode):
             name = self.call_name(name or _kind(module)) if name or leaf else ""
         self.running.append((module, name, (args, kwargs)))
         if not leaf:
-            self.blocks[name] = type(module).__name__
+            self.record.blocks[name] = type(module).__name__
 
     def leave(self, module: nn.Module, args: tuple, kwargs: dict, output: object) -> object:
         _, name, inputs = self.running[-1]
@@ -238,7 +227,7 @@ class _Recorder(TorchFunctionMode):
             with torch._C.DisableTorchFunction():  # what we do here is no step of the network
                 output = self.as_its_own(inputs, output)
                 if not self.add(name, module, inputs, output):
-                    self.lost.append(name)
+                    self.record.lost.append(name)
         self.running.pop()
         return output
 
@@ -282,26 +271,27 @@ class _Recorder(TorchFunctionMode):
 
         So a shortcut around this step is not taken for a way through it.
         """
-        if isinstance(output, Tensor) and any(output is each for each in _tensors(inputs)):
-            written = any(whole_of(output) is each for each in self.follower.written)
-            if not written and self.row_of(output) is not None:
-                return output.view_as(output)
+        same = [tensor for tensor in _tensors(inputs) if tensor is output]
+        if same and self.row_of(same[0]) is not None and not self.follower.has_written(same[0]):
+            return same[0].view_as(same[0])
         return output
 
     def parameters_of(self, step: nn.Module | str, inputs: object) -> list[nn.Parameter]:
         if isinstance(step, nn.Module):
             return list(step.parameters())
         places = [tensor.untyped_storage()._cdata for tensor in _tensors(inputs)]
-        return [self.parameters[place] for place in places if place in self.parameters]
+        return [self.by_memory[place] for place in places if place in self.by_memory]
 
     def add(self, name: str, step: nn.Module | str, inputs: object, output: object) -> bool:
         """Append a row for each tensor that this step made out of the network's input, if any."""
-        done, read = self.follower, _tensors(inputs)
+        done, rows, read = self.follower, self.record.rows, _tensors(inputs)
         sources = [(number, t) for t in read if (number := self.row_of(t)) is not None]
-        changed = [t for t in read if any(whole_of(t) is each for each in done.written)]
+        changed = [t for t in read if done.has_written(t)]
         results = _tensors(output) or changed[:1]
-        if not (sources and results):
-            self.at_least |= bool(done.macs) or not done.counted
+        followed = bool(sources and results)
+        # Work without a row is not in the sum of the rows, even where it was counted.
+        self.record.at_least |= not done.counted or (not followed and done.macs > 0)
+        if not followed:
             return False
         if isinstance(step, str):
             within = [self.running[-1][1]] if self.running else []
@@ -329,13 +319,13 @@ class _Recorder(TorchFunctionMode):
                 path=path,
                 **slide._asdict(),
             )  # fmt: skip
-            self.made[result] = len(self.rows)
-            self.rows.append(row)
+            self.made[result] = len(rows)
+            rows.append(row)
             if self.keep:
                 picture = result[:1] if row.output[:1] == (self.batch,) else result
-                self.outputs.append(picture.detach().cpu().clone())
+                self.record.outputs.append(picture.detach().cpu().clone())
         for whole in done.written:
-            self.made[whole] = len(self.rows) - 1
+            self.made[whole] = len(rows) - 1
         return True
 
     def field_of(self, tensor: Tensor) -> tuple[Field, ...] | None:
@@ -343,19 +333,16 @@ class _Recorder(TorchFunctionMode):
 
     def slide_of(self, step: nn.Module | str, read: Tensor, made: Tensor) -> Slide:
         """The one window that slid, or one that the layer says it has and its field bears out."""
-        slides = self.follower.slides
-        slid = slides[0].window if len(slides) == 1 else None
-        if slid and len(slid.kernel) == made.dim() - 2:
-            return slides[0]
+        slid = self.follower.slid
+        if len(slid) == 1 and len(slid[0].taps) == made.dim() - 2:
+            return slid[0]
         if hasattr(step, "kernel_size") and (before := self.field_of(read)):
             names = {"kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1}
             settings = [getattr(step, name, default) for name, default in names.items()]
             window = Window(*(for_each_axis(setting, len(before)) for setting in settings))
             after = tuple(field.through(*axis) for field, axis in zip(before, zip(*window)))
             if after == self.field_of(made):
-                return Slide(
-                    window, window.taps(read.shape[-len(before) :], made.shape[-len(before) :])
-                )
+                return Slide(window, window.taps(read.shape, made.shape))
         return Slide()
 
     def memory_of(self, result: Tensor, sources: list[Tensor]) -> int:
@@ -373,11 +360,11 @@ class _Recorder(TorchFunctionMode):
             where = f"{function} in {where}"
         tensors = [t for t in _tensors(inputs) if not isinstance(t, nn.Parameter)]
         reached = " and ".join(shape_text(tuple(t.shape), self.batch) for t in tensors)
-        ran = f"These layers ran:\n{text_table(self.record())}\n"
-        return (
-            f"{where} failed. What reached it: {reached or 'no tensor'}.\n"
-            f"{ran if self.rows else 'No layer ran before it.'}\n{type(error).__name__}: {error}"
-        )
+        ran = "No layer ran before it."
+        if self.record.rows:
+            ran = f"These layers ran:\n{self.record}\n"
+        what = f"{where} failed. What reached it: {reached or 'no tensor'}."
+        return f"{what}\n{ran}\n{type(error).__name__}: {error}"
 
 
 def _function_name(function: Callable) -> str:

@@ -165,16 +165,15 @@ def _folded(record: Record, chosen: Callable[[str], bool]) -> Record:
             groups[-1][1].append(number)
         else:
             groups.append((call, [number]))
-    place = {-k: -k for k in range(1, len(record.rows) + 2)}
-    place |= {number: k for k, (_, numbers) in enumerate(groups) for number in numbers}
+    place = {number: k for k, (_, numbers) in enumerate(groups) for number in numbers}
     rows, outputs = [], []
-    for k, (call, numbers) in enumerate(groups):
+    for call, numbers in groups:
         steps = [record.rows[n] for n in numbers]
         row = _block_row(call, record.blocks[call], steps, numbers) if call else steps[0]
-        sources = dict.fromkeys(place[s] for s in row.sources if place[s] != k)
-        # A step may read one tensor twice, as x + x does; a block counts each of its inputs once.
-        kept = tuple(sources) if call else tuple(place[s] for s in row.sources)
-        rows.append(replace(row, sources=kept))
+        # A network's input, a number below 0, has no place; a block reads each of its inputs once.
+        sources = [place.get(source, source) for source in row.sources]
+        sources = list(dict.fromkeys(sources)) if call else sources
+        rows.append(replace(row, sources=tuple(sources)))
         outputs += [record.outputs[numbers[-1]]] if record.outputs else []
     return replace(record, rows=rows, outputs=outputs)
 

@@ -98,8 +98,8 @@ class Checkpoint:
             "optimizer": type(optimizer).__name__,
             "batches": len(train),
         }
-        for name, tensor in model.state_dict().items():
-            self.about[f"shape of {name}"] = list(tensor.shape)
+        weights = model.state_dict().items()
+        self.about |= {f"shape of {name}": list(tensor.shape) for name, tensor in weights}
         self.about |= {f"recipe.{name}": value for name, value in asdict(recipe).items()}
         self.about |= {f"data.{k}": v for k, v in getattr(train, "identity", dict)().items()}
 

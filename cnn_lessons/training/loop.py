@@ -164,15 +164,15 @@ def _sums(model: nn.Module) -> tuple[Tensor, Tensor]:
 
 def sgd(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """SGD with Nesterov momentum, in one fused pass over all weights where the device has it."""
-    options: dict[str, Any] = {
-        "lr": recipe.learning_rate,
-        "momentum": recipe.momentum,
-        "weight_decay": recipe.weight_decay,
-        "nesterov": recipe.momentum > 0,
-    }
     parameters = list(model.parameters())
-    fused = bool(parameters) and _has_fused(parameters[0])
-    return torch.optim.SGD(parameters, fused=fused or None, **options)
+    return torch.optim.SGD(
+        parameters,
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=recipe.momentum > 0,
+        fused=(bool(parameters) and _has_fused(parameters[0])) or None,
+    )
 
 
 def _has_fused(weight: Tensor) -> bool:

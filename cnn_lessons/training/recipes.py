@@ -86,18 +86,8 @@ def _profiles(cpu: int, gpu: int, **settings: Any) -> dict[str, Recipe]:
 
 
 # Chosen on the validation pictures, never on the test pictures. What the cpu profile reaches on the
-# test pictures, and what it costs, stands in benchmarks/results; so do single changes of LeNet5's
-# recipe, in tried_LeNet5.json. Tried and left, on the validation pictures, one seed: LeNet5 with 8,
-# 12 and 16 epochs: 64.0, 66.9 and 67.7 %; with 12 at twice the rate: 63.3 %. In short only, the
-# rate falling to 0 within these epochs: AlexNetCIFAR 64.5 % after 3; of 10,000 pictures after 2:
-# VGG16 42.0 %, VGG16Plain a loss of 2.04. Without augmentation: ArticleResNet after 2 67.1 %, with
-# batches of 64 67.7 %, with half of the steps at 24 pixels 65.5 %. ResNetCIFAR20 after 3: 73.5 %
-# with SGD at 0.1, with Muon 77.7 % at 0.02 and 79.4 % at 0.05; 79.4 % as well at 0.1, without
-# augmentation and with half of the steps at 24 pixels. But of all pictures, after 25 epochs with
-# Muon at 0.05, it named 87.1 % of the test pictures, no more than SGD's recipe below after 30, and
-# 95 % of its own: Muon pays in short trainings. AlexNetSmall has the recipe of AlexNetCIFAR in half
-# of the epochs, VGG16Narrow that of VGG16 in 8, GoogLeNetBN the rate of ResNetCIFAR20 and the
-# epochs of about as much time; nothing else was tried for them. No gpu recipe was run.
+# test pictures, and what it costs, stands in benchmarks/results; what else was tried, in
+# benchmarks/README.md. No gpu recipe was run.
 RECIPES = {
     "LeNet5": {
         "test": Recipe(epochs=1, images=256),
