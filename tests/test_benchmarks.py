@@ -106,6 +106,7 @@ def test_taps_are_held_and_muon_takes_a_rate_that_is_a_tensor():
     for rate in (torch.tensor(0.1), 0.1):
         weights.append(nn.Parameter(torch.ones(2, 1, 2, 2)))
         common.hold_taps(weights[-1], live)
+        assert torch.equal(weights[-1] != 0, live.expand(2, 1, 2, 2))
         optimizer = muon.Muon(weights[-1:], lr=rate, weight_decay=0.1)
         (weights[-1] * torch.arange(1.0, 9.0).view(2, 1, 2, 2)).sum().backward()
         assert torch.equal(weights[-1].grad != 0, live.expand(2, 1, 2, 2))
@@ -217,6 +218,21 @@ def test_results_are_written_with_all_that_a_number_needs(tmp_path):
         "LeNet5-0.safetensors",
         "LeNet5-1.safetensors",
     ]
+
+
+def test_a_result_is_the_mean_over_its_seeds(tmp_path, monkeypatch):
+    runs = iter([(0.5, 10, 20), (0.8, 20, 50), (0.8, 30, 20)])
+
+    def one(*_):
+        accuracy, seconds, processor_seconds = next(runs)
+        history = training.History([training.Epoch(1, 0, 0, 0, 0, seconds, 0)])
+        return None, history, processor_seconds, training.Result(0, accuracy, 200)
+
+    monkeypatch.setattr(results, "one", one)
+    results.main([*LENET, "--folder", str(tmp_path), "--seeds", "0", "1", "2"])
+    record = json.loads((tmp_path / "LeNet5.json").read_text())
+    wanted = {"accuracy": 0.7, "lowest": 0.5, "highest": 0.8, "accuracies": [0.5, 0.8, 0.8]}
+    assert record.items() >= (wanted | {"seconds": 20, "processor_seconds": 30}).items()
 
 
 def test_medians_are_taken_in_turn_after_a_first_run_of_each():

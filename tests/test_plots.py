@@ -97,6 +97,8 @@ def test_the_confusion_matrix_counts():
     figure = plots.confusion(labels, predicted, NAMES[:3])
     assert texts(figure) == list("110010100")
     assert figure.axes[0].get_ylabel() == "true class"
+    shades = figure.axes[0].images[0].get_array()  # each number's share of its row
+    assert shades.tolist() == [[0.5, 0.5, 0], [0, 1, 0], [1, 0, 0]]
 
 
 def test_a_picture_lies_where_its_probabilities_pull_it():

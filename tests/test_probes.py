@@ -72,8 +72,9 @@ def test_a_measurement_may_stand_inside_inference_mode(name):
 
 def test_features_are_the_layers_output_before_the_next_one_overwrites_it():
     model, batch = Linear().eval(), images(SMALL, 7)
-    expected = model.maps(batch).detach()
-    assert torch.equal(probes.features_of(model, batch, "maps"), expected)
+    expected = model.batch_norm(model.maps(batch)).detach()
+    assert torch.equal(probes.features_of(model, batch, "batch_norm"), expected)
+    assert expected.min() < 0
     parts = probes.features_of(model, batch, "fc", batch_size=3)
     torch.testing.assert_close(parts, model(batch).detach())
     assert parts.shape == (7, 5)

@@ -94,6 +94,7 @@ def test_the_triangle():
     assert [triangle(0.0), triangle(0.1), triangle(0.2), triangle(0.6), triangle(1.0)] == (
         pytest.approx([0.0, 0.5, 1.0, 0.5, 0.0])
     )
+    assert triangle(0.0, peak=0.0) == 1.0
 
 
 def gradient_lengths(monkeypatch, **settings):
@@ -427,6 +428,8 @@ def test_predict_is_in_evaluation_mode_and_puts_the_mode_of_each_layer_back():
     empty = nn.Sequential()
     predict(empty, Pictures())
     assert empty.training
+    half = [(images.bfloat16(), labels) for images, labels in Pictures()]
+    assert predict(model.bfloat16(), half)[0].dtype == torch.float32
 
 
 def test_no_pictures_are_an_error_with_a_name():
