@@ -226,10 +226,19 @@ def test_a_result_is_the_mean_over_its_seeds(tmp_path, monkeypatch):
     def one(*_):
         accuracy, seconds, processor_seconds = next(runs)
         history = training.History([training.Epoch(1, 0, 0, 0, 0, seconds, 0)])
-        return None, history, processor_seconds, training.Result(0, accuracy, 200)
+        result = training.Result(0, accuracy, 200)
+        return networks.build("LeNet5"), history, processor_seconds, result
+
+    def evaluate(model, batches):
+        assert all(torch.equal(each, each.half().float()) for each in model.parameters())
+        return training.Result(0, 0.4, 200)
 
     monkeypatch.setattr(results, "one", one)
-    results.main([*LENET, "--folder", str(tmp_path), "--seeds", "0", "1", "2"])
+    monkeypatch.setattr(training, "evaluate", evaluate)
+    folders = ["--folder", str(tmp_path), "--weights", str(tmp_path / "weights")]
+    results.main([*LENET, *folders, "--save", "--seeds", "0", "1", "2"])
+    card = networks.card("LeNet5", tmp_path / "weights")
+    assert card["accuracy"] == 0.4, "measured of the weights as they are written"
     record = json.loads((tmp_path / "LeNet5.json").read_text())
     wanted = {"accuracy": 0.7, "lowest": 0.5, "highest": 0.8, "accuracies": [0.5, 0.8, 0.8]}
     assert record.items() >= (wanted | {"seconds": 20, "processor_seconds": 30}).items()

@@ -239,7 +239,7 @@ def test_the_probe_falls_back_where_bfloat16_fails():
 
 
 def test_the_probe_of_an_imitated_bfloat16_ends_with_a_few_pictures(monkeypatch):
-    clock, seen = Clock(monkeypatch, {"float32": 0.1, "bfloat16": 4.0}), []
+    clock, seen = Clock(monkeypatch, {"float32": 0.1, "bfloat16": 0.3}), []
 
     def loss(model, images, labels):
         seen.append(len(images))
@@ -415,6 +415,13 @@ def test_a_loss_that_is_not_finite_stops_and_says_what_to_try():
     )
     assert len(history.epochs) < 9
     assert "learning_rate below 1e+30" in history.stopped
+
+    def endless(model, images, labels):
+        value, logits = training.cross_entropy(model, images, labels)
+        return value + float("inf"), logits
+
+    how = {"progress": False, "loss": endless}
+    assert "the loss is inf" in fit(small(), Pictures(), Pictures(), Recipe(1), **how).stopped
 
 
 def test_predict_is_in_evaluation_mode_and_puts_the_mode_of_each_layer_back():
