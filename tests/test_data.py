@@ -791,7 +791,10 @@ class Archive(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"HTTP/1.0 200 OK\r\nX: ")
             return self.drip()
         if self.path == "/drip":
-            self.answer(content[start:], 206 if start else 200, send_only=10)
+            self.answer(content, send_only=10)
+            return self.drip()
+        if self.path == "/dries-up":
+            self.answer(content, send_only=2000)
             return self.drip()
         if self.path == "/stall":
             self.answer(content, send_only=-1000)
@@ -952,6 +955,15 @@ def test_a_mirror_that_drips_is_given_up_and_what_it_brought_is_kept(
     assert [path for path, _ in Archive.ranges] == ["/drip"]  # it is not asked again
     fetch(tmp_path, server("drip"), server("good"))
     assert names_in(tmp_path) == [archive.FOLDER]
+
+
+def test_a_mirror_that_dries_up_is_given_up_too(
+    server, tmp_path, monkeypatch, a_second_at_each_look
+):
+    monkeypatch.setattr(archive, "LEAST", 1000)
+    with pytest.raises(DataError, match=r"are here, then only \d+ in 30 seconds"):
+        fetch(tmp_path, server("dries-up"))
+    assert (tmp_path / f"{archive.ARCHIVE}.part").stat().st_size > 2000
 
 
 def test_a_slow_line_is_not_given_up(server, tmp_path, monkeypatch, a_second_at_each_look):

@@ -10,6 +10,7 @@ import torch
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 from PIL import Image
+from torch import nn
 
 from cnn_lessons.models import VGG, LeNet5, LeNet5Original
 from cnn_lessons.see import colours, plots
@@ -408,6 +409,11 @@ def test_receptive_fields_are_squares_around_the_middle_unit():
     assert squares[0].get_xy() == (14 - 0.5, 14 - 0.5)  # the unit 14 of 28 sees pixels 14 to 18
     assert squares[3].get_xy() == (8 - 0.5, 8 - 0.5)  # the unit 2 of 5, in steps of 4
     assert squares[2].get_label() == "c3: 14×14"
+    flat = record(nn.Conv2d(3, 4, (3, 5)), (3, 32, 32))
+    [frame] = (
+        plots.receptive_fields(torch.zeros(3, 32, 32, dtype=torch.uint8), flat).axes[0].patches
+    )
+    assert (frame.get_height(), frame.get_width()) == (3, 5)
 
 
 def test_receptive_fields_need_a_known_view():
