@@ -2,8 +2,8 @@
 
 The tests of the captured step; then the speeds of the networks with batches of 128 and of 512, of
 the same step on one fixed batch, of that step captured as a graph, of `fit` and of the usual loop;
-and the recipes of the `gpu` profile. Each result is written to --folder as soon as it is there, and
-summary.json after it. Whatever fails is told, and the next one begins.
+the recipes of the `gpu` profile, and the race. Each result is written to --folder as soon as it is
+there, and summary.json after it. Whatever fails is told, and the next one begins.
 
     python -m benchmarks.on_a_card --folder gpu --minutes 9
 """
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import common, compute_limit, results, training_loop
+from benchmarks import common, compute_limit, race, results, training_loop
 
 NETWORKS = ("LeNet5", "ResNetCIFAR20", "ArticleResNet", "AlexNetCIFAR", "VGG16", "GoogLeNetCIFAR")
 
@@ -41,6 +41,7 @@ def calls(chosen) -> dict[str, Callable[[], object]]:
         add(f"limit-{size}", compute_limit.main, "--rounds", "1", "--batch-size", size)
     add("loop-128", training_loop.main, "--rounds", "1")
     add("recipe", results.main, "--profile", "gpu")
+    found["race"] = partial(race.main, [*how, "--folder", str(chosen.folder / "race")])
     add("loop-512", training_loop.main, "--rounds", "1", "--batch-size", "512")
     return found
 

@@ -86,6 +86,7 @@ TABLES = {
     "results": accuracies,
     "speeds": speeds,
     "time": times,
+    "race": networks.race,
     "starts": starts,
     "tried": lambda: _rows("tried_LeNet5"),
 }
