@@ -232,6 +232,13 @@ def test_muon_makes_the_step_of_a_kernel_orthogonal_and_leaves_a_vector_to_sgd(s
     torch.testing.assert_close(vector, plain)
 
 
+def test_muon_shrinks_the_weights_by_their_decay():
+    weight = nn.Parameter(torch.ones(3))
+    weight.grad = torch.zeros(3)
+    muon.Muon([weight], lr=0.1, weight_decay=0.5).step()
+    torch.testing.assert_close(weight.detach(), torch.full((3,), 0.95))
+
+
 def test_fit_learns_with_muon():
     torch.manual_seed(0)
     batch = data.generate(train=40, test=10).batches("train", 16, images=32)

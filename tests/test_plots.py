@@ -545,6 +545,8 @@ def test_depth_curves_have_a_panel_a_kind_a_band_a_line_and_no_spike():
         assert bold.get_linewidth() > 2 * thin.get_linewidth()
         assert bold.get_color() == thin.get_color() != ax.lines[2].get_color()
         assert list(bold.get_ydata()) == pytest.approx([0.7, 0.3])
+        band = ax.collections[0].get_paths()[0].vertices[:, 1]
+        assert (band.min(), band.max()) == pytest.approx((0.2, 0.8))
         assert ax.get_ylim() == pytest.approx((0.9 * 0.2, 1.05 * 0.8))
     with pytest.raises(ValueError, match="at most three depths; got 8, 20, 44, 56"):
         plots.depth_curves({f"plain {depth}": (train, train) for depth in (8, 20, 44, 56)})

@@ -125,6 +125,11 @@ def test_the_statistics_of_a_hand_made_network():
     assert second.spread == 0 and second.gradient == float("inf")
 
 
+def test_a_batch_norm_is_no_layer_of_the_statistics():
+    layers = probes.depth_statistics(Linear(), images(SMALL, 3), torch.tensor([0, 1, 2]))
+    assert [layer.name for layer in layers] == ["maps", "fc"]
+
+
 def test_the_spread_is_the_root_of_the_mean_square_over_the_units():
     model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False))
     with torch.no_grad():
