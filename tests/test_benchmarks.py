@@ -107,6 +107,7 @@ def test_taps_are_held_and_muon_takes_a_rate_that_is_a_tensor():
     for rate in (torch.tensor(0.1), 0.1):
         weights.append(nn.Parameter(torch.ones(2, 1, 2, 2)))
         common.hold_taps(weights[-1], live)
+        assert torch.equal(weights[-1] != 0, live.expand(2, 1, 2, 2))
         optimizer = muon.Muon(weights[-1:], lr=rate, weight_decay=0.1)
         (weights[-1] * torch.arange(1.0, 9.0).view(2, 1, 2, 2)).sum().backward()
         assert torch.equal(weights[-1].grad != 0, live.expand(2, 1, 2, 2))
@@ -231,6 +232,13 @@ def test_muon_makes_the_step_of_a_kernel_orthogonal_and_leaves_a_vector_to_sgd(s
     torch.testing.assert_close(vector, plain)
 
 
+def test_muon_shrinks_the_weights_by_their_decay():
+    weight = nn.Parameter(torch.ones(3))
+    weight.grad = torch.zeros(3)
+    muon.Muon([weight], lr=0.1, weight_decay=0.5).step()
+    torch.testing.assert_close(weight.detach(), torch.full((3,), 0.95))
+
+
 def test_fit_learns_with_muon():
     torch.manual_seed(0)
     batch = data.generate(train=40, test=10).batches("train", 16, images=32)
@@ -281,6 +289,30 @@ def test_results_are_written_with_all_that_a_number_needs(tmp_path):
         "LeNet5-0.safetensors",
         "LeNet5-1.safetensors",
     ]
+
+
+def test_a_result_is_the_mean_over_its_seeds(tmp_path, monkeypatch):
+    runs = iter([(0.5, 10, 20), (0.8, 20, 50), (0.8, 30, 20)])
+
+    def one(*_):
+        accuracy, seconds, processor_seconds = next(runs)
+        history = training.History([training.Epoch(1, 0, 0, 0, 0, seconds, 0)])
+        result = training.Result(0, accuracy, 200)
+        return networks.build("LeNet5"), history, processor_seconds, result
+
+    def evaluate(model, batches):
+        assert all(torch.equal(each, each.half().float()) for each in model.parameters())
+        return training.Result(0, 0.4, 200)
+
+    monkeypatch.setattr(results, "one", one)
+    monkeypatch.setattr(training, "evaluate", evaluate)
+    folders = ["--folder", str(tmp_path), "--weights", str(tmp_path / "weights")]
+    results.main([*LENET, *folders, "--save", "--seeds", "0", "1", "2"])
+    card = networks.card("LeNet5", tmp_path / "weights")
+    assert card["accuracy"] == 0.4, "measured of the weights as they are written"
+    record = json.loads((tmp_path / "LeNet5.json").read_text())
+    wanted = {"accuracy": 0.7, "lowest": 0.5, "highest": 0.8, "accuracies": [0.5, 0.8, 0.8]}
+    assert record.items() >= (wanted | {"seconds": 20, "processor_seconds": 30}).items()
 
 
 def test_medians_are_taken_in_turn_after_a_first_run_of_each():

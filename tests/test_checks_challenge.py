@@ -37,8 +37,10 @@ def judge(tmp_path):
 
 def test_the_accuracy_is_measured_on_the_validation_pictures(judge):
     network = LeNet5()
+    network.classifier.output.bias.data[MADE_UP.validation.labels[0]] = 1e3  # its only answer
     pictures = MADE_UP.batches("validation", 500)
     accuracy = training.evaluate(network, pictures).accuracy
+    assert 0 < accuracy < 1
     spread = 100 * (accuracy * (1 - accuracy) / len(MADE_UP.validation)) ** 0.5
     verdict = judge(network, MADE_UP, accuracy - 0.01, parameters=62_006)
     assert verdict.passed is True

@@ -113,7 +113,8 @@ def test_what_is_no_number_or_another_one_is_told(answer, says):
 
 def test_a_number_with_a_point_may_be_rounded():
     def judge(answer):
-        return number(answer, {0.27216: "Right.", 0.19245: "The 2 is missing."})
+        outcomes = {0.27216: "Right.", 0.19245: "The 2 is missing.", 0.273: "It is nearly that."}
+        return number(answer, outcomes)
 
     assert judge(0.27216) == judge(0.272) == judge(0.27) == "Right."
     for answer, says in ((0.3, "Rounded"), (0.192, "2 is missing"), (0.28, "0.28 is not it")):

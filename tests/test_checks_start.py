@@ -187,6 +187,7 @@ RIGHT = [
     (checks.check_conv2d, then(torch.Tensor.numpy)),
     (checks.check_conv2d, then(list)),
     (check_separator, Parts(FOR_BLUE, 0.4)),
+    (check_separator, Parts(FOR_BLUE, 0)),  # above it, and not at it, is the first class
     (check_separator, Parts(FOR_BLUE.tolist(), torch.tensor(0.4))),
 ]
 
@@ -246,6 +247,7 @@ WRONG = [
     (checks.check_pooling, Parts(LARGEST, [2 * [float("nan")]] * 2), "row 0, column 0", "kind"),
     (checks.check_pooling, Parts(LARGEST, None), "average is still empty", "largest"),
     (checks.check_horizontal_edges, SOBEL.T, "Turn it by 90", "add up"),
+    (checks.check_horizontal_edges, SOBEL + 0.01, "flat picture", "columns"),
     (checks.check_horizontal_edges, torch.ones(3, 3) / 9, "flat picture|add up to 0", "columns"),
     (checks.check_horizontal_edges, edges("0 0 0", "0 1 0", "0 0 0"), "flat picture", "vertical"),
     (checks.check_horizontal_edges, SOBEL + SOBEL.T, "vertical edges too", "Turn"),

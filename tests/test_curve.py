@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from cnn_lessons import data, networks
+from cnn_lessons import data, networks, training
 from cnn_lessons.see import curve
 from cnn_lessons.training import Epoch, History
 
@@ -55,7 +55,8 @@ def test_the_test_profile_shows_nothing(monkeypatch, shown):
 def test_with_a_network_its_kernels_and_what_it_says_are_shown_and_replaced(monkeypatch, shown):
     monkeypatch.setenv("CNN_LESSONS_PROFILE", "cpu")
     net = networks.load_trained("LeNet5").train()
-    draw = curve.live_curve("LeNet-5", net, data.generate(train=100, test=10))
+    dataset = data.generate(train=100, test=10)
+    draw = curve.live_curve("LeNet-5", net, dataset)
     draw(history([1]))
     draw(history([1, 2]))
     assert net.training
@@ -64,7 +65,9 @@ def test_with_a_network_its_kernels_and_what_it_says_are_shown_and_replaced(monk
     assert [how["display_id"] for _, how in first] == [how["display_id"] for _, how in second]
     words = [each["text/plain"] for each, _ in second[::2]]
     assert words[1].startswith("Each kernel")
-    assert words[2].startswith("It is called ")
+    logits, _ = training.predict(net, dataset.batches("validation", 1))
+    sure, name = logits[0].softmax(dim=0).max(), dataset.class_names[logits[0].argmax()]
+    assert words[2] == f"It is called {name}, with a probability of {sure:.0%}."
     assert words[3].startswith("Of 10 validation pictures ")
 
 

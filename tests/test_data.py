@@ -432,6 +432,8 @@ def test_known_checksums_are_not_unverified(folder, monkeypatch):
     sums = {name: hashlib.md5(raw).hexdigest() for name, raw in file_contents().items()}
     monkeypatch.setattr(archive, "MEMBERS", sums)
     assert data.read_folder(folder).name == "CIFAR-10"
+    (folder / "data_batch_2").write_bytes((folder / "data_batch_1").read_bytes())
+    assert data.read_folder(folder).name == "CIFAR-10 (unverified copy)"
 
 
 @pytest.mark.parametrize("module", ["numpy.core.multiarray", "numpy._core.multiarray"])
@@ -478,7 +480,7 @@ def changed(**changes):
         (changed(labels=None), "it has no labels"),
         (changed(data=None), "it has no data"),
         (changed(data="a string"), "not a readable"),
-        (changed(labels=[11] * 20), "labels must be from 0 to 9; got 11"),
+        (changed(labels=[10] * 20), "labels must be from 0 to 9; got 10"),
         (changed(labels=[-1] * 20), "labels must be from 0 to 9; got -1"),
         (changed(labels=[1] * 19), "each with a label; got 20 pictures and 19 labels"),
         (changed(labels=[1.5] * 20), "instruction 0x47 at byte"),
@@ -782,7 +784,10 @@ class Archive(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"HTTP/1.0 200 OK\r\nX: ")
             return self.drip()
         if self.path == "/drip":
-            self.answer(content[start:], 206 if start else 200, send_only=10)
+            self.answer(content, send_only=10)
+            return self.drip()
+        if self.path == "/dries-up":
+            self.answer(content, send_only=2000)
             return self.drip()
         if self.path == "/stall":
             self.answer(content, send_only=-1000)
@@ -943,6 +948,15 @@ def test_a_mirror_that_drips_is_given_up_and_what_it_brought_is_kept(
     assert [path for path, _ in Archive.ranges] == ["/drip"]  # it is not asked again
     fetch(tmp_path, server("drip"), server("good"))
     assert names_in(tmp_path) == [archive.FOLDER]
+
+
+def test_a_mirror_that_dries_up_is_given_up_too(
+    server, tmp_path, monkeypatch, a_second_at_each_look
+):
+    monkeypatch.setattr(archive, "LEAST", 1000)
+    with pytest.raises(DataError, match=r"are here, then only \d+ in 30 seconds"):
+        fetch(tmp_path, server("dries-up"))
+    assert (tmp_path / f"{archive.ARCHIVE}.part").stat().st_size > 2000
 
 
 def test_a_slow_line_is_not_given_up(server, tmp_path, monkeypatch, a_second_at_each_look):

@@ -502,7 +502,7 @@ def test_the_parts_of_a_network_add_up_and_are_held_against_the_budget():
     found = cells(view, "all")
     assert (found["parameters"], found["MACs"]) == (truth.parameters, truth.macs)
     assert view.sentence.startswith("269,722 of 300,000 parameters and 40,551,040 of 50,000,000")
-    assert "within the budget" in view.sentence
+    assert "within the budget. 20 layers with weights" in view.sentence
     for column in (1, 2):
         *parts, total = (int(line[column].replace(",", "")) for line in view.table.lines)
         assert sum(parts) == total

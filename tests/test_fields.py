@@ -256,3 +256,9 @@ def test_fields_and_views_of_any_layout_in_memory():
         images((3, 20, 20), 2).contiguous(memory_format=torch.channels_last),
     )
     assert [row.field for row in plain] == [row.field for row in turned]
+
+
+def test_one_unit_over_a_whole_map_sees_what_a_pool_of_its_size_sees():
+    for pool in (nn.AvgPool2d(8), nn.AdaptiveAvgPool2d(1)):
+        rows = record(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), pool), (3, 8, 8))
+        assert rows[1].receptive_field == (10, 10)

@@ -117,6 +117,7 @@ def test_weights_of_other_shapes_are_refused(tmp_path):
 
 
 def test_names_and_missing_weights_are_told(saved, tmp_path):
+    assert networks.full_name("resnetcifar20") == "ResNetCIFAR20"
     with pytest.raises(ValueError, match=r"one of LeNet5, .*; got 'lenet'"):
         networks.build("lenet")
     with pytest.raises(ValueError, match=r"no trained weights of VGG16 in .*; there: LeNet5"):

@@ -10,6 +10,7 @@ import torch
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 from PIL import Image
+from torch import nn
 
 from cnn_lessons.models import VGG, LeNet5, LeNet5Original
 from cnn_lessons.see import colours, plots
@@ -99,6 +100,8 @@ def test_the_confusion_matrix_counts():
     figure = plots.confusion(labels, predicted, NAMES[:3])
     assert texts(figure) == list("110010100")
     assert figure.axes[0].get_ylabel() == "true class"
+    shades = figure.axes[0].images[0].get_array()  # each number's share of its row
+    assert shades.tolist() == [[0.5, 0.5, 0], [0, 1, 0], [1, 0, 0]]
 
 
 def test_a_picture_lies_where_its_probabilities_pull_it():
@@ -420,6 +423,11 @@ def test_receptive_fields_are_squares_around_the_middle_unit():
     assert squares[0].get_xy() == (14 - 0.5, 14 - 0.5)  # the unit 14 of 28 sees pixels 14 to 18
     assert squares[3].get_xy() == (8 - 0.5, 8 - 0.5)  # the unit 2 of 5, in steps of 4
     assert squares[2].get_label() == "c3: 14×14"
+    flat = record(nn.Conv2d(3, 4, (3, 5)), (3, 32, 32))
+    [frame] = (
+        plots.receptive_fields(torch.zeros(3, 32, 32, dtype=torch.uint8), flat).axes[0].patches
+    )
+    assert (frame.get_height(), frame.get_width()) == (3, 5)
 
 
 def test_receptive_fields_need_a_known_view():
@@ -543,6 +551,8 @@ def test_depth_curves_have_a_panel_a_kind_a_band_a_line_and_no_spike():
         assert bold.get_linewidth() > 2 * thin.get_linewidth()
         assert bold.get_color() == thin.get_color() != ax.lines[2].get_color()
         assert list(bold.get_ydata()) == pytest.approx([0.7, 0.3])
+        band = ax.collections[0].get_paths()[0].vertices[:, 1]
+        assert (band.min(), band.max()) == pytest.approx((0.2, 0.8))
         assert ax.get_ylim() == pytest.approx((0.9 * 0.2, 1.05 * 0.8))
     with pytest.raises(ValueError, match="at most three depths; got 8, 20, 44, 56"):
         plots.depth_curves({f"plain {depth}": (train, train) for depth in (8, 20, 44, 56)})

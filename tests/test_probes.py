@@ -72,8 +72,9 @@ def test_a_measurement_may_stand_inside_inference_mode(name):
 
 def test_features_are_the_layers_output_before_the_next_one_overwrites_it(monkeypatch):
     model, batch = Linear().eval(), images(SMALL, 7)
-    expected = model.maps(batch).detach()
-    assert torch.equal(probes.features_of(model, batch, "maps"), expected)
+    expected = model.batch_norm(model.maps(batch)).detach()
+    assert torch.equal(probes.features_of(model, batch, "batch_norm"), expected)
+    assert expected.min() < 0
     monkeypatch.setattr(probes, "BATCH", 3)
     parts = probes.features_of(model, batch, "fc")
     torch.testing.assert_close(parts, model(batch).detach())
@@ -123,6 +124,11 @@ def test_the_statistics_of_a_hand_made_network():
     # logits are -1/2 and 1/2, the second layer's are -2 and 2, and nothing reaches the first.
     assert first == ("1", pytest.approx(8**0.5), 0.0) and second.name == "2"
     assert second.spread == 0 and second.gradient == float("inf")
+
+
+def test_a_batch_norm_is_no_layer_of_the_statistics():
+    layers = probes.depth_statistics(Linear(), images(SMALL, 3), torch.tensor([0, 1, 2]))
+    assert [layer.name for layer in layers] == ["maps", "fc"]
 
 
 def test_the_spread_is_the_root_of_the_mean_square_over_the_units():
@@ -226,6 +232,8 @@ def test_nonsense_is_noise_to_us_and_a_class_to_the_network():
         net.train()
         assert sure > 0.98
         assert (picture.int() - start.int()).abs().max() <= 21, "a level a step, and rounding"
+    others = [probes.nonsense(net, 0, lambda pixels: pixels, steps=0, seed=seed) for seed in (0, 1)]
+    assert torch.equal(start, others[0]) and not torch.equal(*others)
 
 
 def test_nonsense_for_a_class_that_there_is_not_is_refused():

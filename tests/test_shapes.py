@@ -469,12 +469,13 @@ def test_a_folded_block_has_the_dead_weights_of_its_steps_and_what_was_not_count
 
 
 def test_folding_keeps_the_shortcuts_and_the_outputs():
-    whole = record(torchvision.models.resnet18(), (3, 64, 64), keep=True)
+    whole = record(torchvision.models.resnet18(), torch.rand(1, 3, 64, 64), keep=True)
     folded = whole.fold()
     assert [row.kind for row in folded].count("BasicBlock") == 8
     block = folded.number("layer2.0")
     assert folded[block].sources == (block - 1,)
     assert torch.equal(folded.outputs[block], whole.outputs[whole.number("layer2.0.relu (2)")])
+    assert folded.outputs[block].any()
 
 
 def test_an_unknown_block_is_refused_with_the_known_ones():

@@ -151,17 +151,24 @@ def stored(path: Path) -> dict:
     return json.loads(gzip.decompress(b64decode(packed)))
 
 
+def meant(control: dict, panel) -> tuple[str, list]:
+    """The name of a control of a page, and the values that its words stand for."""
+    found = ((n, f) for n, f in panel.controls.items() if f.description == control["name"])
+    name, field = next(found)
+    values = dict(getattr(field, "options", ())) or {"on": True, "off": False}
+    return name, [int(word) if control["slider"] else values[word] for word in control["words"]]
+
+
 def leaves(views, controls, panel, state):
     """Values that the words of a page stand for, each with its view, or None beyond a limit."""
     if not controls:
         yield state, views
         return
     one, *rest = controls
-    name = next(n for n, field in panel.controls.items() if field.description == one["name"])
-    values = dict(getattr(panel.controls[name], "options", ())) or {"on": True, "off": False}
-    assert 0 < len(views) <= len(one["words"])
-    for word, part in zip_longest(one["words"], views):
-        now = state | {name: int(word) if one["slider"] else values[word]}
+    name, values = meant(one, panel)
+    assert 0 < len(views) <= len(values)
+    for value, part in zip_longest(values, views):
+        now = state | {name: value}
         yield from leaves(part, rest, panel, now) if part else [(now, None)]
 
 
@@ -182,6 +189,9 @@ def test_every_stored_view_is_what_the_explorer_draws(call, built):
     path = built / "live" / f"{live.name_of(call)}.html"
     page, panel = stored(path), live.explorer(call)
     start, count, refused = panel.state(), 0, 0
+    for control in page["controls"]:
+        name, values = meant(control, panel)
+        assert values[control["start"]] == start[name]
     for state, shown in leaves(page["views"], page["controls"], panel, {}):
         if shown is None:
             refused += 1

@@ -94,6 +94,7 @@ def test_the_triangle():
     assert [triangle(0.0), triangle(0.1), triangle(0.2), triangle(0.6), triangle(1.0)] == (
         pytest.approx([0.0, 0.5, 1.0, 0.5, 0.0])
     )
+    assert triangle(0.0, peak=0.0) == 1.0
 
 
 def gradient_lengths(monkeypatch, **settings):
@@ -238,7 +239,7 @@ def test_the_probe_falls_back_where_bfloat16_fails():
 
 
 def test_the_probe_of_an_imitated_bfloat16_ends_with_a_few_pictures(monkeypatch):
-    clock, seen = Clock(monkeypatch, {"float32": 0.1, "bfloat16": 4.0}), []
+    clock, seen = Clock(monkeypatch, {"float32": 0.1, "bfloat16": 0.3}), []
 
     def loss(model, images, labels):
         seen.append(len(images))
@@ -415,6 +416,13 @@ def test_a_loss_that_is_not_finite_stops_and_says_what_to_try():
     assert len(history.epochs) < 9
     assert "learning_rate below 1e+30" in history.stopped
 
+    def endless(model, images, labels):
+        value, logits = training.cross_entropy(model, images, labels)
+        return value + float("inf"), logits
+
+    how = {"progress": False, "loss": endless}
+    assert "the loss is inf" in fit(small(), Pictures(), Pictures(), Recipe(1), **how).stopped
+
 
 def test_predict_is_in_evaluation_mode_and_puts_the_mode_of_each_layer_back():
     model = nn.Sequential(nn.Dropout(0.5), small())
@@ -427,6 +435,8 @@ def test_predict_is_in_evaluation_mode_and_puts_the_mode_of_each_layer_back():
     empty = nn.Sequential()
     predict(empty, Pictures())
     assert empty.training
+    half = [(images.bfloat16(), labels) for images, labels in Pictures()]
+    assert predict(model.bfloat16(), half)[0].dtype == torch.float32
 
 
 def test_no_pictures_are_an_error_with_a_name():
