@@ -72,6 +72,28 @@ def test_what_is_for_a_gpu_runs_on_a_cpu_within_its_time(tmp_path, monkeypatch):
     assert on_a_card.ended(lambda: 1 / 0, 9) == "failed: ZeroDivisionError('division by zero')"
 
 
+def test_what_was_tried_in_the_gpu_profile_has_its_own_epochs_and_file(monkeypatch, tmp_path):
+    recipes = []
+
+    def one(dataset, name, change, recipe, seed):
+        recipes.append(recipe)
+        return 0.5 + seed / 10, 1.0
+
+    monkeypatch.setattr(tried, "one", one)
+    monkeypatch.setattr(common, "pictures", lambda quick: None)
+    change = "batch 512, rate x2, clip 1"
+    for profile in ("cpu", "gpu"):
+        options = ["--profile", profile, "--changes", change, "--seeds", "0", "1"]
+        tried.main(["--networks", "LeNet5", *options, "--folder", str(tmp_path)])
+    assert [(each.epochs, each.batch_size, each.clip) for each in recipes] == [
+        (8, 512, 1.0), (8, 512, 1.0), (30, 512, 1.0), (30, 512, 1.0),
+    ]  # fmt: skip
+    assert {each.learning_rate for each in recipes} == {0.1}
+    for file in ("tried_LeNet5", "tried_LeNet5_gpu"):
+        record = json.loads((tmp_path / f"{file}.json").read_text())
+        assert record["by_seed"] == [{"change": change, "accuracies": [0.5, 0.6]}]
+
+
 def test_what_was_measured_network_by_network_is_gathered_in_one_file(tmp_path):
     for folder, file, rows in (
         ("limit-128-LeNet5", "compute_limit_cuda", [1, 2]),
