@@ -2,9 +2,9 @@
 
 The tests of the captured step; then the speeds of the networks with batches of 128 and of 512, of
 the same step on one fixed batch, of that step captured as a graph, of `fit` and of the usual loop;
-the recipes of the `gpu` profile, and the lessons. Each result is written to --folder as soon as it
-is there, and summary.json after it; the folder `stored` in it has them all as benchmarks/results
-keeps them. Whatever fails is told, and the next one begins.
+the recipes of the `gpu` profile, the race, and the lessons. Each result is written to --folder as
+soon as it is there, and summary.json after it; the folder `stored` in it has them all as
+benchmarks/results keeps them. Whatever fails is told, and the next one begins.
 
     python -m benchmarks.on_a_card --folder gpu --minutes 9
 """
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks import common, compute_limit, lessons, results, training_loop
+from benchmarks import common, compute_limit, lessons, race, results, training_loop
 
 NETWORKS = ("LeNet5", "ResNetCIFAR20", "ArticleResNet", "AlexNetCIFAR", "VGG16", "GoogLeNetCIFAR")
 
@@ -44,6 +44,7 @@ def calls(chosen) -> dict[str, Callable[[], object]]:
         add(f"limit-{size}", compute_limit.main, "--rounds", "1", "--batch-size", size)
     add("loop-128", training_loop.main, "--rounds", "1")
     add("recipe", results.main, "--profile", "gpu")
+    found["race"] = partial(race.main, [*how, "--folder", str(chosen.folder / "race")])
     add("loop-512", training_loop.main, "--rounds", "1", "--batch-size", "512")
     for path in [] if chosen.quick else lessons.LESSONS:
         to = f"lesson-{path.stem}"
@@ -76,7 +77,9 @@ def ended(run: Callable[[], object], seconds: float) -> str:
 def gather(folder: Path) -> None:
     """Write what the calls wrote once more, the rows of each benchmark in one file."""
     found: dict[str, dict] = {}
-    for path in sorted(folder.glob("*-*/*.json")):
+    for path in sorted(folder.glob("*/*.json")):
+        if path.parent.name == "stored":
+            continue
         record = json.loads(path.read_text(encoding="utf-8"))
         if path.name in found:
             record["rows"] = found[path.name]["rows"] + record["rows"]

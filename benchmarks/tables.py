@@ -139,6 +139,7 @@ TABLES = {
     "results": accuracies,
     "speeds": speeds,
     "time": times,
+    "race": networks.race,
     "starts": starts,
     "tried": lambda: _rows("tried_LeNet5"),
     "minutes": minutes,

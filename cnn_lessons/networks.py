@@ -220,6 +220,50 @@ def depth_sweep(
     return _paired([row for row in rows if row["variant"] in (variants or there)], measure)
 
 
+def race_file(folder: str | Path = RESULTS, device: str = "cpu") -> Path:
+    """Where `python -m benchmarks.race` writes: what a GPU did has a file of its own."""
+    return Path(folder) / ("race.json" if device == "cpu" else f"race_{device}.json")
+
+
+def race(folder: str | Path = RESULTS, device: str = "cpu") -> list[dict]:
+    """The rows of `python -m benchmarks.race`, each with one change more; [] if it never ran there.
+
+    A row has "change", "images/s", "times" (the row before that was timed), "epochs" until the last
+    mark, and seconds until each: "s to 60%". With several seeds it is their mean. What is not there
+    yet is "not measured"; what one of the seeds did not reach, "not reached".
+    """
+    path = race_file(folder, device)
+    if not path.exists():
+        return []
+    record = json.loads(path.read_text(encoding="utf-8"))
+    rows, before, curves, missing = [], 0.0, [], "not measured"
+    for change, speed in record["images/s"].items():
+        if change not in record["alter nothing"]:  # else it learns as the row before
+            curves = [row["accuracies"] for row in record["rows"] if row["variant"] == change]
+        epochs = {mark: _epochs(curves, mark) for mark in record["marks"]}
+        row = {"change": change, "images/s": speed or missing}
+        row["times"] = (speed / before if before else "") if speed else missing
+        row["epochs"] = epochs[max(epochs)]
+        for mark, passed in epochs.items():
+            known = passed if isinstance(passed, str) or speed else missing
+            seconds = known if isinstance(known, str) else known * record["images"] / speed
+            row[f"s to {mark:.0%}"] = seconds if isinstance(seconds, str) else round(seconds, 1)
+        rows.append(row)
+        before = speed or before
+    return rows
+
+
+def _epochs(curves: list[list[float]], mark: float) -> float | str:
+    """Epochs until accuracies, taken twice an epoch, reach the mark: the mean of the curves."""
+    found = []
+    for curve in curves:
+        passed = [k for k, accuracy in enumerate(curve, start=1) if accuracy >= mark]
+        if not passed:
+            return "not reached"
+        found.append(passed[0] / 2)
+    return sum(found) / len(found) if found else "not measured"
+
+
 def _paired(rows: list[dict], measure: str) -> dict[str, list]:
     """For each variant its values, for the seeds that all variants have, in the order of seeds."""
     found: dict[str, dict[int, object]] = {}

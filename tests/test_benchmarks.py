@@ -3,8 +3,9 @@
 import importlib
 import json
 import signal
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
+from itertools import pairwise
 from statistics import mean
 
 import nbformat
@@ -13,7 +14,7 @@ import torch
 from nbclient.exceptions import CellExecutionError
 from torch import nn
 
-from benchmarks import challenge, common, lessons, muon, on_a_card, results, tables, tried
+from benchmarks import challenge, common, lessons, muon, on_a_card, race, results, tables, tried
 from cnn_lessons import data, networks, training
 from cnn_lessons.shapes import on_meta
 
@@ -51,7 +52,7 @@ def test_a_benchmark_prints_and_writes_a_table(name, options, columns, capsys, t
 def test_what_is_for_a_gpu_runs_on_a_cpu_within_its_time(tmp_path, monkeypatch):
     """Each result in a folder of its own; what fails or takes too long hinders nothing after it."""
     known = ["tests", *(f"{what}-LeNet5" for what in ("limit-128", "limit-512", "loop-128"))]
-    known += ["recipe-LeNet5", "loop-512-LeNet5"]
+    known += ["recipe-LeNet5", "race", "loop-512-LeNet5"]
     options = [*LENET, "--device", "cpu", "--folder", str(tmp_path)]
     monkeypatch.setattr(on_a_card, "tests", lambda quick: None)
     rows = on_a_card.main(options)
@@ -60,7 +61,7 @@ def test_what_is_for_a_gpu_runs_on_a_cpu_within_its_time(tmp_path, monkeypatch):
     assert (tmp_path / "recipe-LeNet5" / "LeNet5_test.json").exists()
     stored = sorted(path.name for path in (tmp_path / "stored").iterdir())
     sizes = [f"{name}{size}.json" for name in ("compute_limit", "training_loop") for size in SIZES]
-    assert stored == sorted(["LeNet5_test.json", *sizes])
+    assert stored == sorted(["LeNet5_test.json", "race.json", *sizes])
 
     def never_ends(quick):
         while True:
@@ -68,7 +69,7 @@ def test_what_is_for_a_gpu_runs_on_a_cpu_within_its_time(tmp_path, monkeypatch):
 
     monkeypatch.setattr(on_a_card, "tests", never_ends)
     ends = [row["ended"] for row in on_a_card.main([*options, "--minutes", "0.02"])]
-    assert ends == ["stopped, the time is over"] + 5 * ["not begun, the time is over"]
+    assert ends == ["stopped, the time is over"] + 6 * ["not begun, the time is over"]
     assert on_a_card.ended(lambda: 1 / 0, 9) == "failed: ZeroDivisionError('division by zero')"
 
 
@@ -174,6 +175,69 @@ def test_time_to_accuracy_measures_both_loops():
     module = importlib.import_module("benchmarks.time_to_accuracy")
     rows = module.main(LENET)
     assert [row["loop"] for row in rows] == ["fit", "usual"]
+
+
+def test_the_race_has_a_row_a_change_and_goes_on_where_it_was(tmp_path, monkeypatch):
+    """Each row is timed, and each that alters what is learned is trained, once."""
+    options = ["--quick", "--device", "cpu", "--folder", str(tmp_path)]
+    table = race.main(options)
+    assert [row["change"] for row in table] == list(race.CHANGES)
+    path = networks.race_file(tmp_path)
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert [row["variant"] for row in record["rows"]] == [
+        change for change in race.CHANGES if change not in race.ALTER_NOTHING
+    ]
+    timed = {change: speed is not None for change, speed in record["images/s"].items()}
+    assert timed == {change: change != "captured step" for change in race.CHANGES}
+    monkeypatch.setattr(race, "learned", lambda *given: {"accuracies": [1.0]})
+    monkeypatch.setattr(race, "passing", None)
+    path.write_text(json.dumps(record | {"rows": record["rows"][:-1]}), encoding="utf-8")
+    assert race.main(options)[:-1] == table[:-1]
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    assert rows == [*record["rows"][:-1], {"variant": "Muon", "seed": 0, "accuracies": [1.0]}]
+
+
+def test_each_row_of_the_race_adds_one_change():
+    rows = list(race.ways(torch.device("cpu")).values())
+    for before, after in pairwise(rows):
+        changed = asdict(after).items() - asdict(before).items()
+        assert len(changed) == 1
+    assert rows[0] == race.Way() and rows[-1].muon and rows[-1].batch_size == 512
+
+
+def test_a_table_of_the_race_is_made_of_speeds_and_curves(tmp_path):
+    """Seconds are the pictures until the mark by the speed; a row that alters nothing learns as
+    the one before, and its factor is to the last row that was timed."""
+    speeds = {"first": 100, "same": 200, "captured": None, "other": 400, "late": 400}
+    record = {"marks": [0.5, 0.6], "images": 1_000, "images/s": speeds}
+    record["alter nothing"] = ["same", "captured"]
+    curves = {"first": [[0.4, 0.5, 0.7], [0.4, 0.4, 0.4, 0.5, 0.6]], "other": [[0.5, 0.55]]}
+    record["rows"] = [
+        {"variant": change, "seed": seed, "accuracies": curve}
+        for change, found in curves.items()
+        for seed, curve in enumerate(found)
+    ]
+    networks.race_file(tmp_path).write_text(json.dumps(record), encoding="utf-8")
+    first, same, captured, other, late = networks.race(tmp_path)
+    assert first == {
+        "change": "first", "images/s": 100, "times": "", "epochs": 2.0,
+        "s to 50%": 15.0, "s to 60%": 20.0,
+    }  # fmt: skip
+    assert (same["times"], same["epochs"], same["s to 50%"], same["s to 60%"]) == (2, 2, 7.5, 10)
+    unknown = {key: value for key, value in captured.items() if value == "not measured"}
+    assert list(unknown) == ["images/s", "times", "s to 50%", "s to 60%"]
+    assert (other["times"], other["s to 50%"], other["s to 60%"]) == (2, 1.2, "not reached")
+    assert late["times"] == 1 and late["epochs"] == late["s to 50%"] == "not measured"
+    assert networks.race(tmp_path, "cuda") == []
+
+
+def test_the_stored_race_is_that_of_the_benchmark():
+    record = json.loads(networks.race_file().read_text(encoding="utf-8"))
+    assert list(record["images/s"]) == list(race.CHANGES)
+    assert tuple(record["alter nothing"]) == race.ALTER_NOTHING
+    assert [record["network"], record["marks"]] == list(race.ON_A_CPU[:2])
+    trained = [change for change in race.CHANGES if change not in race.ALTER_NOTHING]
+    assert {row["variant"] for row in record["rows"]} == set(trained)
 
 
 def test_the_stored_scoreboard_is_that_of_the_challenge():

@@ -260,6 +260,13 @@ def test_errors_are_drawn_from_before_the_first_epoch_on_with_the_mark_across():
     assert set(mark.get_ydata()) == {0.25}
 
 
+def test_the_time_of_a_step_is_drawn_beside_a_line_that_grows_with_its_pictures():
+    (ax,) = plots.by_batch({"flat": {1: 0.004, 8: 0.004}, "steep": {1: 0.001, 8: 0.008}}).axes
+    flat, steep, *dotted = (list(line.get_ydata()) for line in ax.lines)
+    assert flat == [4, 4] and dotted[0] == [0.5, 4] and steep == dotted[1] == [1, 8]
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+
+
 def test_a_dead_network_has_an_empty_panel():
     plots.by_depth({"dead": [LayerStatistics("a", 0.0, 0.0)] * 3}).draw_without_rendering()
     plots.by_depth({}).draw_without_rendering()
@@ -346,6 +353,7 @@ FIGURES = {
     "filters": lambda: plots.filters(torch.randn(20, 3, 5, 5), "title"),
     "feature_maps": lambda: plots.feature_maps(torch.randn(100, 5, 5), "title"),
     "by_depth": lambda: plots.by_depth(dict.fromkeys(LONG[:6], LAYERS), "title"),
+    "by_batch": lambda: plots.by_batch({name: {1: 0.1, 512: 2.0} for name in LONG[:6]}, "title"),
     "errors_by_epoch": lambda: plots.errors_by_epoch({"ReLU": [0.9], "tanh": [0.9, 0.3]}, 0.2),
     "grad_cam": lambda: plots.grad_cam(
         WIDE, {f"GoogLeNetCIFAR\n{name}": torch.rand(8, 8) for name in LONG[:3]}, "title"

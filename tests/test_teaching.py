@@ -12,7 +12,7 @@ from tests.store_notebooks import NOTEBOOKS, REPOSITORY
 
 PAGE = teaching.PAGE.read_text(encoding="utf-8")
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
-CHECKS = ["start", "lenet5", "alexnet", "vgg", "googlenet", "resnet", "compare"]
+CHECKS = ["start", "lenet5", "alexnet", "vgg", "googlenet", "resnet", "compare", "speed"]
 
 
 def read(path):

@@ -30,6 +30,9 @@ from .resnet import (
     check_bottleneck, check_option_a, check_projection_cost, check_quiet_start, check_repaired,
     check_residual_block, check_weight_layers,
 )
+from .speed import (
+    check_crops, check_first_lost, check_overall, check_seconds_to, check_step_macs,
+)
 from .start import (
     check_conv2d, check_cost, check_horizontal_edges, check_kernel_step, check_pooling,
     check_receptive_field, check_separator, check_sizes,

@@ -315,6 +315,26 @@ def errors_by_epoch(errors: dict[str, Sequence[float]], mark: float, title: str 
     return figure
 
 
+def by_batch(seconds: dict[str, dict[int, float]], title: str = "") -> Figure:
+    """Milliseconds of a step by the pictures in it, a line for each network, on log axes.
+
+    `seconds` has them by name and number of pictures. A dotted line ends where the last step does:
+    so the time would grow if each picture took as long as in that step.
+    """
+    lines = []
+    for (name, times), style in zip(seconds.items(), colours.styles(seconds)):
+        lines.append(Line(name, list(times), [1000 * each for each in times.values()], style))
+    figure = _panels({"milliseconds of a step": lines}, "pictures in the step", title)
+    ax = figure.axes[0]
+    for line in lines:
+        shared = [line.y[-1] * pictures / line.x[-1] for pictures in line.x]
+        ax.plot(line.x, shared, ":", color=line.style[0])
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log")
+    ax.set_xticks(lines[0].x, map(str, lines[0].x))
+    return figure
+
+
 def by_depth(statistics: dict[str, Sequence[LayerStatistics]], title: str = "") -> Figure:
     """Signal (left) and gradient (right) by layer, a line for each network, on log axes.
 
