@@ -24,6 +24,7 @@ from cnn_lessons.see.explorers import KERNELS, PLACES, Explorer, inception_rows
 from cnn_lessons.shapes import Record, record
 
 TEMPLATE = Path(__file__).with_name("live.html")
+MOST = 10_000  # above all numbers that a page has
 # How the lessons call their explorers, and the values that a page has of their controls where it
 # has not all of them. A control without values is left out of the page.
 CALLS: dict[str, dict[str, Sequence]] = {
@@ -67,12 +68,12 @@ def call_in(cell: dict) -> str:
 
 def small() -> Record:
     """The record of lesson 00's small network, whose numbers do not depend on its weights."""
-    convolutions = [nn.Conv2d(a, b, 3, padding=1) for a, b in ((3, 4), (4, 8), (8, 16))]
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    for k, convolution in enumerate(convolutions, start=1):
-        layers |= {f"conv{k}": convolution, f"relu{k}": nn.ReLU()}
-        layers |= {f"pool{k}": nn.MaxPool2d(2)} if k < 3 else {"average": nn.AdaptiveAvgPool2d(1)}
-    layers |= {"flatten": nn.Flatten(), "linear": nn.Linear(16, 10)}
+    layers = OrderedDict(
+        conv1=nn.Conv2d(3, 4, 3, padding=1), relu1=nn.ReLU(), pool1=nn.MaxPool2d(2),
+        conv2=nn.Conv2d(4, 8, 3, padding=1), relu2=nn.ReLU(), pool2=nn.MaxPool2d(2),
+        conv3=nn.Conv2d(8, 16, 3, padding=1), relu3=nn.ReLU(), average=nn.AdaptiveAvgPool2d(1),
+        flatten=nn.Flatten(), linear=nn.Linear(16, 10),
+    )  # fmt: skip
     return record(nn.Sequential(layers), (3, 32, 32))
 
 
@@ -86,15 +87,17 @@ def explorer(call: str) -> Explorer:
 
 def grid_of(panel: Explorer, call: str) -> dict[str, Sequence]:
     """The values of each control on the page; what lies beyond its limit comes out in `views`."""
-    grid = {name: CALLS[call].get(name, every(field)) for name, field in panel.controls.items()}
+    grid = {name: CALLS[call].get(name, [*words_of(c)]) for name, c in panel.controls.items()}
     return {name: values for name, values in grid.items() if values}
 
 
-def every(control: W.Widget) -> Sequence:
-    """All values of a control; a number may have any limit."""
+def words_of(control: W.Widget) -> dict[object, str]:
+    """All values of a control, and how the page calls them; a number may have any limit."""
     if isinstance(control, W.Dropdown):
-        return [value for _, value in control.options]
-    return (True, False) if isinstance(control, W.Checkbox) else range(control.min, 1_000_000)
+        return {value: words for words, value in control.options}
+    if isinstance(control, W.Checkbox):
+        return {True: "on", False: "off"}
+    return {value: str(value) for value in range(control.min, MOST)}
 
 
 def views(panel: Explorer, grid: dict[str, Sequence]) -> list | str:
@@ -110,13 +113,6 @@ def views(panel: Explorer, grid: dict[str, Sequence]) -> list | str:
         control.value = value
         found.append(views(panel, dict(rest)))
     return found
-
-
-def words_of(control: W.Widget, values: Sequence, count: int) -> list[str]:
-    """How the page calls the first values of a control."""
-    words = {value: text for text, value in getattr(control, "options", ())}
-    words |= {True: "on", False: "off"} if isinstance(control, W.Checkbox) else {}
-    return [words.get(value, str(value)) for value in values[:count]]
 
 
 def longest(stored: list | str, level: int) -> int:
@@ -135,7 +131,7 @@ def write_explorer(call: str, folder: Path) -> None:
         {
             "name": panel.controls[name].description,
             "slider": isinstance(panel.controls[name], W.BoundedIntText),
-            "words": words_of(panel.controls[name], values, longest(stored, level)),
+            "words": [*map(words_of(panel.controls[name]).get, values[: longest(stored, level)])],
             "start": values.index(start[name]),
         }
         for level, (name, values) in enumerate(grid.items())

@@ -68,7 +68,8 @@ MEAN, STD = torch.tensor([0.4914, 0.4822, 0.4465]), torch.tensor([0.2470, 0.2435
 
 def lesson_of(name: str) -> str:
     """The file name of a network's lesson, which is called like the module of its class."""
-    module = type(networks.NETWORKS[name].build()).__module__.rpartition(".")[2]
+    build = networks.NETWORKS[name].build  # the class itself, or one with its settings
+    module = getattr(build, "func", build).__module__.rpartition(".")[2]
     return next(REPOSITORY.glob(f"notebooks/*_{module}*.ipynb")).name
 
 

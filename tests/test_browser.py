@@ -25,10 +25,11 @@ import torch
 from PIL import Image
 from torch import nn
 
+from cnn_lessons.models import LeNet5
 from cnn_lessons.see.explorers import inception_cost, inception_rows
 from cnn_lessons.see.page import save_page
 from cnn_lessons.see.stepper import table_lines
-from cnn_lessons.see.steps import Step, step
+from cnn_lessons.see.steps import Step, coloured
 from cnn_lessons.shapes import record
 from tests.chromium import CHROMIUM, MISSING
 
@@ -156,14 +157,14 @@ def opened(
 
 
 def expected(setup: str) -> tuple[list[Step], list[str]]:
-    """Each layer as `step` tells it, and its line in the list."""
+    """Each layer as `Step` tells it, and its line in the list."""
     ours = {}
     exec(setup, ours)
     image = ours["images"][:1]
     recorded = record(ours["model"], image, keep=True)
     pixels = ours["pictures"][0].permute(1, 2, 0).numpy()
     steps = [
-        step(recorded, number, ours["model"], pixels, None, ours["class_names"], image)
+        Step(recorded, number, ours["model"], pixels, None, ours["class_names"], image)
         for number in range(len(recorded))
     ]
     return steps, table_lines(recorded)[1]
@@ -548,8 +549,9 @@ def test_a_learner_commits_to_a_guess_by_keys_alone(lab, browser):
 # --- a quiz, and a map to click on ----------------------------------------------------------------
 
 QUIZ = PANEL.replace("class_names=class_names", "class_names=class_names, quiz=True")
-CLICK = """from cnn_lessons.see import explorers
-explorers.Filtering()"""
+CLICK = """from cnn_lessons import data
+from cnn_lessons.see import explorers
+explorers.Filtering(data.ship(16))"""
 
 
 def test_a_size_is_guessed_and_a_unit_is_clicked(lab, browser):
@@ -592,17 +594,66 @@ class Mean(nn.Module):
         return maps.mean((1, 2))
 
 
-def test_a_saved_page_asks_for_all_sizes_that_there_are_and_for_no_others(browser, tmp_path):
-    model = nn.Sequential(nn.Flatten(2), Mean())
-    path = save_page(tmp_path / "page.html", model, torch.rand(1, 3, 8, 8))
+VOLUME = nn.Unflatten(1, (1, 3))
+
+
+@pytest.mark.parametrize(
+    ("model", "sides", "sizes"),
+    [
+        (nn.Flatten(2), (8, 8), {"The output has": 3, "and width": 64}),
+        (
+            VOLUME,
+            (8, 9),
+            {"The output has": 1, "of depth": 3, "of height": 8, "and width": 9, "a unit sees": 1},
+        ),
+    ],
+)
+def test_a_saved_page_asks_for_all_sizes_that_there_are_and_for_no_others(
+    model, sides, sizes, browser, tmp_path
+):
+    path = save_page(tmp_path / "page.html", model, torch.rand(1, 3, *sides))
     page = browser.new_page()
     page.goto(path.as_uri())
     page.get_by_role("checkbox").check()
-    page.get_by_label("The output has").fill("3")
-    page.get_by_label("of height").fill("64")
-    page.get_by_label("of height").press("Enter")
+    for label, size in sizes.items():
+        page.get_by_label(label).fill(str(size))
+    page.get_by_label("and width").press("Enter")
+    expect(page.locator("#verdict")).to_have_text("")
     expect(page.locator("#score")).to_have_text("1 of 1 at the first try")
+    page.close()
+
+
+def test_a_saved_page_has_nothing_to_ask_about_a_number_for_each_picture(browser, tmp_path):
+    model = nn.Sequential(nn.Flatten(2), Mean())
+    page = browser.new_page()
+    page.goto(save_page(tmp_path / "page.html", model, torch.rand(1, 3, 8, 8)).as_uri())
+    page.get_by_role("checkbox").check()
     page.get_by_role("button", name="Next").click()
     expect(page.locator("#name")).to_have_text("1: 1 (Mean)")
     expect(page.locator("#guess")).to_be_hidden()
+    page.close()
+
+
+# The colour of the last unit of the first map.
+LAST = """() => {
+  const {height, width} = data.steps[state.step].maps[0], end = n => n * drawn.zoom - 1;
+  return [...$('maps').getContext('2d').getImageData(end(width), end(height), 1, 1).data];
+}"""
+
+
+def test_a_saved_page_shows_and_tells_what_the_notebook_does(browser, tmp_path):
+    """It has its own script for the colours, and for what a unit sees."""
+    torch.manual_seed(0)
+    model, images = LeNet5().eval(), torch.rand(1, 3, 32, 32)
+    recorded = record(model, images, keep=True)
+    page = browser.new_page()
+    page.goto(save_page(tmp_path / "page.html", model, images).as_uri())
+    for number in range(len(recorded)):
+        shown = Step(recorded, number, model, image=images)
+        expect(page.locator("#unit")).to_contain_text(f"For example, {shown.value}.")
+        seen = shown.sees.replace("the unit sees", "the middle unit sees")
+        expect(page.locator("#picture-words")).to_have_text(seen)
+        truth = coloured(shown.output[0], shown.output.abs().max())[-1, -1].astype(int)
+        assert np.abs(truth - page.evaluate(LAST)[:3]).max() <= 12, number  # of 42 shades a side
+        page.locator("#steps").press("ArrowDown")
     page.close()

@@ -178,8 +178,8 @@ def in_two_groups():
 
 FIGURES = {
     "pictures": lambda: plots.pictures(IMAGE[None], [EVIL], EVIL),
-    "prediction": lambda: plots.prediction(IMAGE, HALF, [EVIL, "b"], 0, EVIL),
-    "answers": lambda: plots.answers(IMAGE, {EVIL: HALF}, [EVIL, "b"], 0, EVIL),
+    "prediction": lambda: plots.prediction(IMAGE, {EVIL: HALF}, [EVIL, "b"], 0, EVIL),
+    "by_batch": lambda: plots.by_batch({EVIL: {1: 0.1, 8: 0.2}}, EVIL),
     "confusion": lambda: plots.confusion(HALF.long(), HALF.long(), [EVIL, "b"], EVIL),
     "corners": lambda: plots.corners(HALF.repeat(2, 1), HALF.long(), [EVIL, "b"], EVIL),
     "worst_mistakes": lambda: plots.worst_mistakes(

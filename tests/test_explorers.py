@@ -137,7 +137,7 @@ def test_a_kernel_gives_what_torch_gives_and_shows_its_numbers(name):
     grey = IMAGE.double().mean(dim=0).round()
     truth = F.conv2d(grey[None, None], kernel, torch.tensor([7.0]).double())[0, 0]
     for row, column in ((0, 0), (29, 29), (4, 17)):
-        view = ex.filtering(weights, divisor, 7, row, column, IMAGE)
+        view = ex.filtering(IMAGE, weights, divisor, 7, row, column)
         assert _result(view) == pytest.approx(float(truth[row, column]), abs=0.006)
         told = [[float(n.replace("−", "-")) for n in line] for line in view.table.lines]
         for (y, x, pixel, weight, product), given in zip(told, weights, strict=True):
@@ -149,7 +149,10 @@ def test_a_kernel_gives_what_torch_gives_and_shows_its_numbers(name):
 
 
 def test_the_sobel_kernel_finds_the_edges_of_the_disc_on_both_sides():
-    values = [ex.filtering(*ex.KERNELS["Sobel, vertical edges"], 0, 6, c) for c in range(14)]
+    away = (torch.arange(16) - 7.5) ** 2
+    disc = (40 + 180 * (away[:, None] + away < 30)).byte()[None]
+    kernel = ex.KERNELS["Sobel, vertical edges"]
+    values = [ex.filtering(disc, *kernel, 0, 6, c) for c in range(14)]
     values = [_result(view) for view in values]
     assert min(values) == -max(values) == -720 and values[6] == 0
     assert values.index(720) < 6 < values.index(-720)
@@ -173,7 +176,8 @@ def test_kernels_and_pictures_that_do_not_fit_are_refused(settings, words):
 
 
 def test_a_kernel_is_chosen_or_written():
-    panel = ex.Filtering(kernel="blur")
+    panel = ex.Filtering(IMAGE)
+    panel.controls["kernel"].value = "blur"
     assert [panel.controls[name].value for name in ex.PLACES] == [1] * 9
     assert panel.controls["divisor"].value == 9
     panel.controls["kernel"].value = "sharpen"

@@ -195,7 +195,8 @@ def test_what_cannot_be_shown_is_said_and_nothing_is_raised():
 def test_a_new_limit_holds_for_the_field_and_its_slider():
     panel = explorer()
     panel.controls["side"].value = 5
-    panel.limit("side", 2)
+    panel.limits = lambda **_: {"side": 2}
+    panel.set()
     assert panel.controls["side"].value == 2 and panel.sliders["side"].max == 2
     assert "of 4" in panel.shown.value
 

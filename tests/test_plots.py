@@ -134,7 +134,7 @@ def test_prediction_bars_are_the_probabilities():
 
 def test_answers_of_several_networks_stand_side_by_side():
     several = {"a": torch.softmax(torch.arange(10.0), 0), "b": torch.full((10,), 0.1)}
-    figure = plots.answers(IMAGES[0], several, NAMES, label=3)
+    figure = plots.prediction(IMAGES[0], several, NAMES, label=3)
     picture, *panels = figure.axes
     assert picture.get_title() == "truth: class 3"
     assert [ax.get_title() for ax in panels] == ["a", "b"]
@@ -360,7 +360,7 @@ FIGURES = {
     ),
     "one_picture": lambda: plots.pictures(WIDE[None], title="title"),
     "prediction": lambda: plots.prediction(WIDE, torch.full((10,), 0.1), LONG, 3, "title"),
-    "answers": lambda: plots.answers(
+    "answers": lambda: plots.prediction(
         WIDE, {name: torch.full((10,), 0.1) for name in LONG[:3]}, LONG, 3, "title"
     ),
     "confusion": lambda: plots.confusion(*torch.randint(10, (2, 9_000)), LONG, "title"),
@@ -514,7 +514,7 @@ def test_shares_are_of_the_whole_network():
 
 
 def test_two_layers_of_3x3_read_5x5_pixels_those_in_the_middle_in_the_most_ways():
-    first, picture = plots.ways(2, 3).axes
+    first, picture = plots.ways(2).axes
     grids = [ax.images[0].get_array() for ax in (first, picture)]
     assert [int((grid > 0).sum()) for grid in grids] == [3 * 3, 5 * 5]
     rows = [1, 2, 3, 2, 1]  # the ways along one axis; both axes are independent
@@ -522,8 +522,8 @@ def test_two_layers_of_3x3_read_5x5_pixels_those_in_the_middle_in_the_most_ways(
     assert [ax.get_title() for ax in (first, picture)] == [
         "ways from layer 1", "ways from the picture",
     ]  # fmt: skip
-    with pytest.raises(ValueError, match="kernel odd; got 2 and 4"):
-        plots.ways(2, 4)
+    with pytest.raises(ValueError, match="layers must be 1 or more; got 0"):
+        plots.ways(0)
 
 
 def test_depth_curves_have_a_panel_a_kind_a_band_a_line_and_no_spike():

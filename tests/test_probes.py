@@ -70,11 +70,12 @@ def test_a_measurement_may_stand_inside_inference_mode(name):
         MEASUREMENTS[name](model, images(SMALL, 6))
 
 
-def test_features_are_the_layers_output_before_the_next_one_overwrites_it():
+def test_features_are_the_layers_output_before_the_next_one_overwrites_it(monkeypatch):
     model, batch = Linear().eval(), images(SMALL, 7)
     expected = model.maps(batch).detach()
     assert torch.equal(probes.features_of(model, batch, "maps"), expected)
-    parts = probes.features_of(model, batch, "fc", batch_size=3)
+    monkeypatch.setattr(probes, "BATCH", 3)
+    parts = probes.features_of(model, batch, "fc")
     torch.testing.assert_close(parts, model(batch).detach())
     assert parts.shape == (7, 5)
 

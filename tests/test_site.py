@@ -369,7 +369,7 @@ def test_an_explorer_within_a_lesson_is_chosen_and_clicked(visit):
     output = frame.locator("[data-rows]")
     box = output.bounding_box()
     output.click(position={"x": box["width"] * 20.6 / 30, "y": box["height"] * 9.4 / 30})
-    view = explorers.filtering(*KERNELS["blur"], row=9, column=20, image=data.ship(32))
+    view = explorers.filtering(data.ship(32), *KERNELS["blur"], row=9, column=20)
     assert frame.locator("#view p").inner_text() == view.sentence
 
 

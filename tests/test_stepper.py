@@ -28,7 +28,7 @@ from cnn_lessons.models import (
 from cnn_lessons.see import colours, plots
 from cnn_lessons.see.panels import CLOSED
 from cnn_lessons.see.stepper import Stepper, film_strip, step_html, table_lines
-from cnn_lessons.see.steps import branch_lines, given, mosaic, step
+from cnn_lessons.see.steps import Step, branch_lines, given, mosaic
 from cnn_lessons.shapes import Record, ShapeError, record
 from cnn_lessons.shapes.fields import Field, Window
 
@@ -50,7 +50,7 @@ def panel(lenet):
 
 def facts(model, size, name):
     recorded = record(model, size)
-    return dict(step(recorded, recorded.number(name)).facts)
+    return dict(Step(recorded, recorded.number(name)).facts)
 
 
 # --- the arithmetic -----------------------------------------------------------------------------
@@ -77,7 +77,7 @@ def test_the_arithmetic_of_a_convolution_is_shown_with_its_numbers():
 )
 def test_the_size_formula_gives_the_size(layer, size, formula):
     recorded = record(layer, size)
-    shown = dict(step(recorded, 0).facts)["Output"]
+    shown = dict(Step(recorded, 0).facts)["Output"]
     assert shown.startswith(formula)
     for text, result in re.findall(r"((?:floor|ceil)\(.*?\) \+ 1) = (\d+)", shown):
         value = eval(text.replace("·", "*").replace("−", "-"), {"floor": np.floor, "ceil": np.ceil})
@@ -93,7 +93,7 @@ def test_every_product_in_the_arithmetic_comes_out(build, size):
     with torch.device("meta"):
         recorded = record(build(), (3, size, size))
     for number, row in enumerate(recorded):
-        shown = dict(step(recorded, number).facts)
+        shown = dict(Step(recorded, number).facts)
         assert ("MACs" in shown) == (row.macs > 0)
         if row.macs:
             product, result = re.fullmatch(r"(.*): ([\d,]+)", shown["MACs"]).groups()
@@ -155,7 +155,7 @@ def test_the_lines_of_the_list_have_one_width():
 
 def test_the_maps_are_those_of_the_network_in_its_colours(lenet):
     recorded = record(lenet, IMAGES[:1], keep=True)
-    shown = step(recorded, 0, lenet, unit=(2, 0, 0))
+    shown = Step(recorded, 0, lenet, unit=(2, 0, 0))
     maps = lenet.features.c1(IMAGES[:1])[0].detach()
     share = maps[2] / maps.abs().max() / 2 + 0.5
     expected = colormaps[colours.ACTIVATIONS](share.numpy(), bytes=True)[..., :3]
@@ -170,23 +170,23 @@ def test_a_map_of_nought_is_white_and_signs_have_their_colours():
             return torch.cat([images, -images, 0 * images], dim=1)
 
     recorded = record(Signs(), torch.ones(1, 1, 30, 30), keep=True)
-    maps = step(recorded, len(recorded) - 1).maps
+    maps = Step(recorded, len(recorded) - 1).maps
     red, blue, nought = maps[5, 5], maps[5, 40], maps[40, 5]
     assert red[0] > red[2] and blue[2] > blue[0] and nought.min() > 240
 
 
 def test_the_kernel_of_the_chosen_map_is_shown(lenet):
     recorded = record(lenet, IMAGES[:1], keep=True)
-    shown = step(recorded, 2, lenet, unit=(3, 0, 0))  # c3 reads six maps: a grid of three by two
+    shown = Step(recorded, 2, lenet, unit=(3, 0, 0))  # c3 reads six maps: a grid of three by two
     scale = 24 // 5
     assert shown.kernel.shape == (2 * 5 * scale + 1, 3 * 5 * scale + 2, 3)
-    assert step(recorded, 1, lenet).kernel is None  # a pool has none
+    assert Step(recorded, 1, lenet).kernel is None  # a pool has none
 
 
 def test_the_view_of_the_middle_unit_is_framed_on_the_picture(lenet):
     recorded = record(lenet, IMAGES[:1], keep=True)
     black = np.zeros((32, 32, 3), np.uint8)
-    framed = (step(recorded, 2, picture=black).picture == (230, 159, 0)).all(axis=2)
+    framed = (Step(recorded, 2, picture=black).picture == (230, 159, 0)).all(axis=2)
     rows, columns = framed.any(axis=1).nonzero()[0], framed.any(axis=0).nonzero()[0]
     first, scale = 5 * 2, 7  # unit 5 of c3 is five strides of 2 from the edge and sees 14 pixels
     assert (rows.min(), rows.max()) == (first * scale + 1, (first + 14) * scale - 2)
@@ -195,7 +195,7 @@ def test_the_view_of_the_middle_unit_is_framed_on_the_picture(lenet):
 
 def test_large_and_many_maps_are_reduced_and_said_so():
     recorded = record(nn.Conv2d(3, 100, 1), torch.zeros(1, 3, 224, 224), keep=True)
-    shown = step(recorded, 0)
+    shown = Step(recorded, 0)
     assert shown.maps.shape == (8 * 48 + 7, 8 * 48 + 7, 3)
     assert "the first 64 of 100 maps of 224×224" in shown.text
 
@@ -203,21 +203,21 @@ def test_large_and_many_maps_are_reduced_and_said_so():
 def test_the_last_steps_show_logits_and_probabilities(lenet):
     recorded = record(lenet, IMAGES[:1], keep=True)
     logits = lenet.eval()(IMAGES[:1])[0].detach()
-    shown = step(recorded, len(recorded) - 1, class_names=NAMES)
+    shown = Step(recorded, len(recorded) - 1, class_names=NAMES)
     names, values, probabilities = zip(*shown.scores)
     assert values == tuple(sorted(values, reverse=True)) and sum(probabilities) == pytest.approx(1)
     assert names[0] == NAMES[logits.argmax()] and values[0] == pytest.approx(logits.max().item())
-    assert step(recorded, len(recorded) - 2).scores == ()
+    assert Step(recorded, len(recorded) - 2).scores == ()
 
 
 def test_a_record_without_outputs_still_has_its_arithmetic():
-    shown = step(record(LeNet5(), (3, 32, 32)), 0)
+    shown = Step(record(LeNet5(), (3, 32, 32)), 0)
     assert shown.maps is None and shown.scores == () and shown.facts
 
 
 def test_a_number_outside_the_record_is_refused():
     with pytest.raises(ValueError, match="number must be from 0 to 9; got 10"):
-        step(record(LeNet5(), (3, 32, 32)), 10)
+        Step(record(LeNet5(), (3, 32, 32)), 10)
 
 
 # --- the panel ----------------------------------------------------------------------------------
@@ -467,7 +467,7 @@ def test_a_picture_of_one_pixel_is_shown():
 def test_what_is_no_number_is_told_and_has_a_colour_of_its_own():
     values = torch.tensor([[1.0, float("nan"), -2.0, float("-inf"), float("inf"), 0.0]])
     recorded = record(Own(lambda x: x * 1), values[None, None], keep=True)
-    shown = step(recorded, 0)
+    shown = Step(recorded, 0)
     odd = (shown.one_map == colours.NOT_FINITE).all(axis=2)
     assert odd.tolist() == [[False, True, False, True, True, False]]
     # The scale of the others is theirs alone: −2 has the end of the colours, 0 their middle.
@@ -490,7 +490,7 @@ def test_what_a_unit_sees_is_said_for_any_number_of_axes():
 
     def sees(output, *fields):
         row = replace(recorded[0], output=(2, *output), field=fields or None)
-        return dict(step(Record([row]), 0).facts)["Sees"]
+        return dict(Step(Record([row]), 0).facts)["Sees"]
 
     known, everything = Field(-1, 3, 2), Field(0, 8, 0)
     assert sees((4, 4, 4), known, known) == (
@@ -513,7 +513,7 @@ def test_the_size_of_a_window_is_told_for_any_number_of_axes():
         ones, zeros = (1,) * len(kernel), (0,) * len(kernel)
         window = Window(kernel, ones, zeros, ones)
         row_ = replace(row, inputs=((2, 3, *read),), output=(2, 4, *made), window=window)
-        return dict(step(Record([row_]), 0).facts)["Output"]
+        return dict(Step(Record([row_]), 0).facts)["Output"]
 
     nine = "floor((9 + 2·0 − 3) / 1) + 1 = 7"
     assert size((9,), (7,), (3,)) == f"{nine}, for width; 4 channels"
@@ -529,7 +529,7 @@ def test_a_view_is_framed_only_where_it_is_known(lenet):
 
     def framed(*fields):
         row = replace(recorded[0], field=fields or None)
-        return (step(Record([row]), 0, picture=black).picture == (230, 159, 0)).all(axis=2)
+        return (Step(Record([row]), 0, picture=black).picture == (230, 159, 0)).all(axis=2)
 
     everything = Field(0, 31, 0)
     assert not framed().any() and not framed(everything).any()

@@ -9,7 +9,7 @@ SVG. A record that a function cannot draw gets a ValueError that says why.
 import re
 from collections.abc import Callable
 from functools import partial
-from itertools import accumulate, cycle, pairwise
+from itertools import accumulate, cycle, groupby, pairwise
 from math import ceil
 from textwrap import fill
 from typing import NamedTuple
@@ -154,14 +154,8 @@ def stacked_squares(record: Record, title: str = "") -> Figure:
     Flatten, are not drawn. More than eight stacks go on in a line below, from the last one.
     """
     _check_one_path(record, "stacked_squares")
-    runs = [[_input(record)]]
-    for row in record:
-        if _is_quiet(row):
-            continue
-        if (row.kind, row.output) == (runs[-1][-1].kind, runs[-1][-1].output):
-            runs[-1].append(row)
-        else:
-            runs.append([row])
+    steps = [_input(record), *(row for row in record if not _is_quiet(row))]
+    runs = [list(run) for _, run in groupby(steps, lambda row: (row.kind, row.output))]
     fit = int(WIDTH / (0.085 * max(letters(legible(run[0].kind, NAME)) for run in runs) + 0.1)) - 1
     count = max(1, ceil((len(runs) - 1) / min(7, max(1, fit))))
     each = ceil((len(runs) - 1) / count)
@@ -211,25 +205,25 @@ def _stack(ax: Axes, run: list[Row], largest: int, centre, room: float) -> Recta
 
 def _view(ax: Axes, run: list[Row], before: Rectangle, after: Rectangle, bottom: float) -> None:
     """The window on the maps before, its rays to one point of the maps after, and what it does."""
-    x, y, width, height = *before.get_xy(), before.get_width(), before.get_height()
-    row, right = run[0], x + width
+    x, y, width, height = before.get_bbox().bounds
+    row, right, end = run[0], x + width, after.get_bbox()
     if row.window and len(row.output) > 2:
         parts = [min(1.0, k / n) for k, n in zip(row.window.kernel[::-1], row.inputs[0][:1:-1])]
         across, down = width * parts[0], height * (parts[1] if len(parts) > 1 else 1)
         corner = (x + (width - across) * 0.8, y + (height - down) * 0.3)
         look = {"fill": False, "edgecolor": colours.ORANGE, "linewidth": 1.4, "zorder": 3}
         ax.add_patch(Rectangle(corner, across, down, **look))
-        point = (after.get_x() + after.get_width() / 2, after.get_y() + after.get_height() * 0.4)
+        point = (end.x0 + end.width / 2, end.y0 + end.height * 0.4)
         for drop in (0, down):
-            ends = (corner[0] + across, corner[1] + drop), point
-            ax.plot(*zip(*ends), color=colours.ORANGE, linewidth=0.9, zorder=3)
+            ray = (corner[0] + across, corner[1] + drop), point
+            ax.plot(*zip(*ray), color=colours.ORANGE, linewidth=0.9, zorder=3)
         ax.plot(*point, "s", color=colours.ORANGE, markersize=2, zorder=3)
     else:
-        for start, end in ((y, after.get_y()), (y + height, after.get_y() + after.get_height())):
-            ax.plot((right, after.get_x()), (start, end), color=colours.GREY, linewidth=0.7)
+        for ends in ((y, end.y0), (y + height, end.y1)):
+            ax.plot((right, end.x0), ends, color=colours.GREY, linewidth=0.7)
     kernels = ", ".join(dict.fromkeys(_kernel(row) for row in run if row.window))
     number = f"{len(run)} times" if len(run) > 1 else ""
-    middle = (right + after.get_x()) / 2
+    middle = (right + end.x0) / 2
     words = filter(None, (legible(row.kind, NAME), kernels, number))
     _text(ax, middle, bottom, "\n".join(words), va="top")
 

@@ -1,7 +1,6 @@
 """Explorers: change a number and see at once what it does to a network.
 
-Each one is a plain function, which works without widgets and returns a `View`, and a thin panel
-over it.
+Each one is a function that works without widgets and returns a `View`, and a thin panel over it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,15 +12,16 @@ from typing import NamedTuple
 
 import ipywidgets as W
 import torch
-from matplotlib import colormaps
 from torch import Tensor
 from torch.nn import functional as F
 
 from cnn_lessons.models import alexnet, googlenet, resnet, vgg
 from cnn_lessons.see import svg
-from cnn_lessons.see.colours import ACTIVATIONS, BLUE, GREY, ORANGE, PALE_BLUE, PALE_GREY
+from cnn_lessons.see.colours import BLUE, GREY, ORANGE, PALE_BLUE, PALE_GREY
 from cnn_lessons.see.panels import Explorer, View, check, choice, number
 from cnn_lessons.see.probes import depth_statistics
+from cnn_lessons.see.steps import coloured, seen_by
+from cnn_lessons.see.tables import vgg_layer
 from cnn_lessons.shapes import Field, Record, Row, on_meta
 from cnn_lessons.table import Table, tidy
 
@@ -34,6 +34,22 @@ def _table(heading: Sequence[str], lines: Mapping[str, Iterable], chosen: str = 
     """A table of names and numbers, in which the chosen line is marked."""
     rows = [(f"▶ {name}" if name == chosen else name, *cells) for name, cells in lines.items()]
     return Table.of(dict(zip(heading, row)) for row in rows)
+
+
+def _view(sentence: str, table: Table, height: float, shapes: Iterable[str]) -> View:
+    """A view with the drawing that these shapes make, as high as this."""
+    return View(sentence, svg.drawing(WIDTH, height, sentence, *shapes), table)
+
+
+def _written(number: float) -> str:
+    """At most two decimals, none for a whole number, and a true minus."""
+    return f"{round(number, 2):g}".replace("-", "−")
+
+
+def _check_unit(unit: tuple[int, int], size: tuple[int, int], where: str = "") -> None:
+    for name, value, side in zip(("row", "column"), unit, size):
+        if not 0 <= value < side:
+            raise ValueError(f"{name} must be 0 to {side - 1}{where}; got {value}")
 
 
 @cache
@@ -76,12 +92,8 @@ class Sizes(NamedTuple):
     @property
     def formula(self) -> str:
         n, k, s, p, d = self
-        result = _signed((self.padded - self.span) // s + 1)
+        result = _written((self.padded - self.span) // s + 1)
         return f"floor(({n} + 2·{p} − {d}·({k} − 1) − 1) / {s}) + 1 = {result}"
-
-
-def _signed(number: float) -> str:
-    return f"{number:g}".replace("-", "−")
 
 
 def convolution(
@@ -90,18 +102,17 @@ def convolution(
 ) -> View:  # fmt: skip
     """Where a convolution's kernel stands for one unit of its output, and the size it gives.
 
-    All in pixels of a square input; `position` counts the units of the output row by row.
-    Raises ValueError for a padding below 0, for other settings below 1, and for a position that
-    the output has not.
+    All in pixels of a square input; `position` counts the units of the output row by row. Raises
+    ValueError for a padding below 0, other settings below 1, and a position that is not there.
     """
     check(1, input=input, kernel=kernel, stride=stride, dilation=dilation)
     check(0, padding=padding)
     sizes = Sizes(input, kernel, stride, padding, dilation)
     at = _unit(position, sizes.output)
-    sentence = _convolution_sentence(sizes, *at)
     values = {"input": input, "padded": sizes.padded, "kernel spans": sizes.span}
     values |= {"output": sizes.output, "left over": sizes.rest}
-    return View(sentence, _convolution_svg(sizes, *at, sentence), Table.of([values]))
+    text, shapes = _convolution_sentence(sizes, *at), _convolution_svg(sizes, *at)
+    return _view(text, Table.of([values]), 366, shapes)
 
 
 def _unit(position: int, side: int) -> tuple[int, int]:
@@ -137,13 +148,13 @@ def _convolution_sentence(sizes: Sizes, row: int, column: int) -> str:
 
 def _lines(name: str, first: int, count: int, apart: int = 1) -> str:
     """Rows or columns in words: "row 3", "rows 0 to 2", "columns −1, 1, 3"."""
-    places = [_signed(first + k * apart) for k in range(count)]
+    places = [_written(first + k * apart) for k in range(count)]
     if count == 1:
         return f"{name} {places[0]}"
     return f"{name}s " + (", ".join(places) if apart > 1 else f"{places[0]} to {places[-1]}")
 
 
-def _convolution_svg(sizes: Sizes, row: int, column: int, sentence: str) -> str:
+def _convolution_svg(sizes: Sizes, row: int, column: int) -> list[str]:
     """The padded input and the kernel on it, what no kernel reaches, and the unit of the output."""
     n, k, s, p, d = sizes
     padded, output, cell = sizes.padded, sizes.output, 300 / max(sizes.padded, sizes.span)
@@ -171,7 +182,7 @@ def _convolution_svg(sizes: Sizes, row: int, column: int, sentence: str) -> str:
         shapes += [svg.path(rays, BLUE, 1, DASHES)]
     else:
         shapes += [svg.text(RIGHT, 48, "no output: the kernel does not fit")]
-    return svg.drawing(WIDTH, 366, sentence, *shapes)
+    return shapes
 
 
 def _map_svg(title: str, size: tuple[int, int], cell: float, unit: tuple[int, int]) -> list[str]:
@@ -202,9 +213,8 @@ class ConvolutionArithmetic(Explorer):
         forth.on_click(lambda _: self.move(1))
         super().__init__(convolution, controls, [W.HBox([back, forth])])
 
-    def adapt(self) -> None:
-        sizes = Sizes(*(self.controls[name].value for name in Sizes._fields))
-        self.limit("position", max(0, sizes.output**2 - 1))
+    def limits(self, position: int, **settings: int) -> dict[str, int]:
+        return {"position": Sizes(**settings).output ** 2 - 1}
 
     def move(self, steps: int) -> None:
         """Let the kernel go on or back; it stays at the ends."""
@@ -223,53 +233,45 @@ KERNELS = {  # nine weights row by row, and what the sum of the products is divi
 }
 PLACES = tuple(f"w{row}{column}" for row, column in product(range(3), repeat=2))
 SMALL = 210  # pixels of the drawing that a picture and a map are high and wide at most
+FILTERED = TOP + SMALL + 44  # where the numbers begin below them
 
 
 def filtering(
-    weights: Sequence[int], divisor: int = 1, bias: int = 0, row: int = 0, column: int = 0,
-    image: Tensor | None = None,
+    image: Tensor, weights: Sequence[int], divisor: int = 1, bias: int = 0, row: int = 0,
+    column: int = 0,
 ) -> View:  # fmt: skip
     """What a 3×3 kernel makes of a picture, and for one unit of its output every number.
 
     `weights` are nine whole numbers, row by row; the sum of the products is divided by `divisor`,
-    and `bias` is added. `image` is uint8 (1 or 3, H, W), made grey, or a bright disc where none is
-    given. There is no padding. Raises ValueError for another number of weights, a divisor below 1,
-    a picture of another kind or smaller than the kernel, and a unit that is not there.
+    and `bias` is added. `image` is uint8 (1 or 3, H, W), made grey. There is no padding. Raises
+    ValueError for another number of weights, a divisor below 1, a picture of another kind or
+    smaller than the kernel, and a unit that is not there.
     """
     check(1, divisor=divisor)
     if len(weights) != 9:
         raise ValueError(f"weights must be nine numbers; got {len(weights)}")
-    grey = _grey(_disc() if image is None else image)
+    grey = _grey(image)
     kernel = torch.tensor(weights, dtype=torch.float32).reshape(3, 3)
     output = F.conv2d(grey[None, None], kernel[None, None])[0, 0] / divisor + bias
-    for name, value, size in zip(("row", "column"), (row, column), output.shape):
-        if not 0 <= value < size:
-            raise ValueError(f"{name} must be 0 to {size - 1}; got {value}")
+    _check_unit((row, column), output.shape)
     seen = grey[row : row + 3, column : column + 3]
-    products, value = seen * kernel, float(output[row, column])
-    total = f"{_signed(float(products.sum()))} / {divisor} + {_signed(bias)}"
-    result, after = (_signed(round(number, 2)) for number in (value, max(0.0, value)))
+    parts = {"pixel": seen, "weight": kernel, "product": seen * kernel}
+    total, value = _written(float(parts["product"].sum())), float(output[row, column])
+    terms = f"{total} / {divisor} + {_written(bias)}"
+    result, after = _written(value), _written(max(0.0, value))
     text = (
         f"The unit in row {row}, column {column} reads {_lines('row', row, 3)} and "
-        f"{_lines('column', column, 3)}. The nine products add up to "
-        f"{_signed(float(products.sum()))}; {total} = {result}, and ReLU makes it {after}."
+        f"{_lines('column', column, 3)}. The nine products add up to {total}; {terms} = {result}, "
+        f"and ReLU makes it {after}."
     )
-    parts = (seen, kernel, products)
-    lines = []
-    for a, b in product(range(3), repeat=2):
-        numbers = {"row": row + a, "column": column + b}
-        for name, part in zip(("pixel", "weight", "product"), parts):
-            numbers[name] = _signed(float(part[a, b]))
-        lines.append(numbers)
-    words = (f"sum / {divisor} + bias", f"{total}", f"= {result}", f"after ReLU {after}")
-    drawing = _filtering_svg(grey, output, (row, column), parts, words, text)
-    return View(text, drawing, Table.of(lines))
-
-
-def _disc() -> Tensor:
-    """A bright disc on a dark ground, which has edges in all directions: uint8 (1, 16, 16)."""
-    away = (torch.arange(16) - 7.5) ** 2
-    return (40 + 180 * (away[:, None] + away < 30)).to(torch.uint8)[None]
+    lines = [
+        {"row": row + a, "column": column + b}
+        | {name: _written(float(part[a, b])) for name, part in parts.items()}
+        for a, b in product(range(3), repeat=2)
+    ]
+    words = (f"sum / {divisor} + bias", terms, f"= {result}", f"after ReLU {after}")
+    shapes = _filtering_svg(grey, output, (row, column), parts.values(), words)
+    return _view(text, Table.of(lines), FILTERED + 146, shapes)
 
 
 def _grey(image: Tensor) -> Tensor:
@@ -283,19 +285,16 @@ def _grey(image: Tensor) -> Tensor:
 
 
 def _filtering_svg(
-    grey: Tensor, output: Tensor, unit: tuple[int, int], parts: Sequence[Tensor],
-    words: Sequence[str], sentence: str,
-) -> str:  # fmt: skip
+    grey: Tensor, output: Tensor, unit: tuple[int, int], parts: Iterable[Tensor],
+    words: Sequence[str],
+) -> list[str]:  # fmt: skip
     """Picture and output, each with its frame; pixels times weights are products, and the rest."""
-    largest = output.abs().max().clamp(min=1e-12)
-    shades = colormaps[ACTIVATIONS]((output / largest / 2 + 0.5).numpy(), bytes=True)[..., :3]
-    coloured = torch.from_numpy(shades.copy()).permute(2, 0, 1)
-    shapes, cell, below = [], 44, TOP + SMALL + 44
+    shapes, cell = [], 44
     for x, pixels, side, title in (
-        (LEFT, grey[None].to(torch.uint8), 3, "picture"),
-        (RIGHT, coloured, 1, "output (click on it)"),
+        (LEFT, svg.pixels(grey[None].byte()), 3, "picture"),
+        (RIGHT, coloured(output, output.abs().max()), 1, "output (click on it)"),
     ):
-        height, width = pixels.shape[1:]
+        height, width = pixels.shape[:2]
         scale = SMALL / max(height, width)
         frame = (x + unit[1] * scale, TOP + unit[0] * scale, side * scale, side * scale)
         size = f'width="{width * scale:g}" height="{height * scale:g}"'
@@ -307,11 +306,9 @@ def _filtering_svg(
     shapes += _ends_svg(output, scale)
     for k, (part, title) in enumerate(zip(parts, ("pixels", "× weights", "= products"))):
         x = LEFT + k * (3 * cell + 30)
-        numbers = "".join(_numbers_svg(x, cell, part.tolist(), {}))
-        shapes += [svg.text(x, below - 8, title)]
-        shapes += [f'<g transform="translate(0 {below - TOP})">{numbers}</g>']
-    shapes += [svg.text(505, below + 20 + 26 * k, line) for k, line in enumerate(words)]
-    return svg.drawing(WIDTH, below + 3 * cell + 14, sentence, *shapes)
+        shapes += [svg.text(x, FILTERED - 8, title)]
+        shapes += _numbers_svg(x, FILTERED, cell, part.tolist(), {})
+    return shapes + [svg.text(505, FILTERED + 20 + 26 * k, line) for k, line in enumerate(words)]
 
 
 def _ends_svg(output: Tensor, scale: float) -> list[str]:
@@ -330,13 +327,12 @@ def _ends_svg(output: Tensor, scale: float) -> list[str]:
 class Filtering(Explorer):
     """Choose a kernel or write one, choose a unit of the output, and see all its numbers.
 
-    `image` is the picture, uint8 (1 or 3, H, W); a bright disc where none is given.
+    `image` is the picture, uint8 (1 or 3, H, W).
     """
 
-    def __init__(self, image: Tensor | None = None, kernel: str = "Sobel, vertical edges"):
-        height, width = _grey(_disc() if image is None else image).shape
-        names = {name: name for name in (*KERNELS, OWN)}
-        controls = {"kernel": choice("Kernel", names, kernel)}
+    def __init__(self, image: Tensor):
+        height, width = _grey(image).shape
+        controls = {"kernel": choice("Kernel", (*KERNELS, OWN), "Sobel, vertical edges")}
         controls |= {name: number(f"Weight {name[1:]}", 0, -99, 99) for name in PLACES}
         controls |= {
             "divisor": number("Divided by", 1, 1, 99),
@@ -349,7 +345,7 @@ class Filtering(Explorer):
 
     def compute_view(self, kernel: str, **numbers: int) -> View:
         weights = [numbers.pop(name) for name in PLACES]
-        return filtering(weights, image=self.image, **numbers)
+        return filtering(self.image, weights, **numbers)
 
     def adapt(self) -> None:
         """A kernel that is chosen writes its numbers; a number that is written makes one's own."""
@@ -379,9 +375,8 @@ POOLED = (  # a map of 6x6 numbers to try pooling on
 def pooling(mode: str = "max", kernel: int = 2, stride: int = 2, position: int = 0) -> View:
     """What "max" or "average" pooling makes of the numbers in POOLED, without padding.
 
-    `position` counts the units of the output row by row. Raises ValueError for another mode, for a
-    kernel below 1 or larger than the map, for a stride below 1, and for a position that is not
-    there.
+    `position` counts the units of the output row by row. Raises ValueError for another mode, a
+    kernel that does not fit on the map, a stride below 1, and a position that is not there.
     """
     check(1, kernel=kernel, stride=stride)
     numbers = torch.tensor(POOLED, dtype=torch.float32)
@@ -394,16 +389,11 @@ def pooling(mode: str = "max", kernel: int = 2, stride: int = 2, position: int =
     results = {"max": windows.amax(dim=2), "average": windows.mean(dim=2)}
     text = _pooling_sentence(mode, kernel, stride, windows[unit].tolist(), len(windows))
     lines = {
-        name: (_decimal(float(result[unit])), _decimal(float(result.mean())))
+        name: (_written(float(result[unit])), _written(float(result.mean())))
         for name, result in results.items()
     }
     table = _table(("pooling", "this unit", "mean of all units"), lines, mode)
-    return View(text, _pooling_svg(results[mode], kernel, stride, unit, mode, text), table)
-
-
-def _decimal(value: float) -> str:
-    """At most two decimals, and none for a whole number."""
-    return f"{value:.2f}".rstrip("0").rstrip(".")
+    return _view(text, table, 334, _pooling_svg(results[mode], kernel, stride, unit, mode))
 
 
 def _pooling_sentence(mode: str, kernel: int, stride: int, seen: list[float], side: int) -> str:
@@ -412,7 +402,7 @@ def _pooling_sentence(mode: str, kernel: int, stride: int, seen: list[float], si
     total = " + ".join(few) if count <= 9 else f"{sum(seen):g}"
     text = {
         "max": f"Max pooling keeps the largest of {among}: {max(seen):g}.",
-        "average": f"Average pooling: ({total}) / {count} = {_decimal(sum(seen) / count)}.",
+        "average": f"Average pooling: ({total}) / {count} = {_written(sum(seen) / count)}.",
     }[mode]
     n = len(POOLED)
     return (
@@ -422,41 +412,39 @@ def _pooling_sentence(mode: str, kernel: int, stride: int, seen: list[float], si
 
 
 def _pooling_svg(
-    output: Tensor, kernel: int, stride: int, unit: tuple[int, int], mode: str, sentence: str
-) -> str:
+    output: Tensor, kernel: int, stride: int, unit: tuple[int, int], mode: str
+) -> list[str]:
     """The map with its window, the largest number in orange if it is what is kept; the output."""
     cell, n, side = 48, len(POOLED), len(output)
     top, left = unit[0] * stride, unit[1] * stride
     window = list(product(range(top, top + kernel), range(left, left + kernel)))
     kept = max(window, key=lambda place: POOLED[place[0]][place[1]])
     fills = dict.fromkeys(window, PALE_BLUE) | ({kept: ORANGE} if mode == "max" else {})
-    frame, one = (
+    seen, made = (
         (LEFT + left * cell, TOP + top * cell),
         (RIGHT + unit[1] * cell, TOP + unit[0] * cell),
     )
-    return svg.drawing(
-        WIDTH, 334, sentence,
+    return [
         svg.text(LEFT, 22, f"a map of {n}×{n}"),
         svg.text(RIGHT, 22, f"{mode} pooling {kernel}×{kernel}, output {side}×{side}"),
-        *_numbers_svg(LEFT, cell, POOLED, fills),
-        *_numbers_svg(RIGHT, cell, output.tolist(), {unit: PALE_BLUE}),
-        svg.rect(*frame, kernel * cell, kernel * cell, "none", BLUE, 3),
-        svg.rect(*one, cell, cell, "none", BLUE, 3),
-    )  # fmt: skip
+        *_numbers_svg(LEFT, TOP, cell, POOLED, fills),
+        *_numbers_svg(RIGHT, TOP, cell, output.tolist(), {unit: PALE_BLUE}),
+        svg.rect(*seen, kernel * cell, kernel * cell, "none", BLUE, 3),
+        svg.rect(*made, cell, cell, "none", BLUE, 3),
+    ]
 
 
 def _numbers_svg(
-    x: float, cell: float, numbers: Sequence[Sequence[float]], fills: dict
+    x: float, y: float, cell: float, numbers: Sequence[Sequence[float]], fills: dict
 ) -> list[str]:
     """A square of numbers; `fills` are the colours of some of its cells (row, column)."""
     side = len(numbers)
-    drawn = [svg.rect(x, TOP, side * cell, side * cell, PALE_GREY)]
-    for (a, b), fill in fills.items():
-        drawn += [svg.rect(x + b * cell, TOP + a * cell, cell, cell, fill)]
-    drawn += [svg.grid(x, TOP, side, side, cell)]
+    drawn = [svg.rect(x, y, side * cell, side * cell, PALE_GREY)]
+    drawn += [svg.rect(x + b * cell, y + a * cell, cell, cell, fills[a, b]) for a, b in fills]
+    drawn += [svg.grid(x, y, side, side, cell)]
     for a, b in product(range(side), repeat=2):
-        place = x + (b + 0.5) * cell, TOP + (a + 0.5) * cell + 5
-        drawn += [svg.text(*place, _decimal(numbers[a][b]), "middle")]
+        place = x + (b + 0.5) * cell, y + (a + 0.5) * cell + 5
+        drawn += [svg.text(*place, _written(numbers[a][b]), "middle")]
     return drawn
 
 
@@ -472,9 +460,8 @@ class Pooling(Explorer):
         }
         super().__init__(pooling, controls)
 
-    def adapt(self) -> None:
-        kernel, stride = (self.controls[name].value for name in ("kernel", "stride"))
-        self.limit("position", max(0, Sizes(len(POOLED), kernel, stride).output ** 2 - 1))
+    def limits(self, kernel: int, stride: int, **_: object) -> dict[str, int]:
+        return {"position": Sizes(len(POOLED), kernel, stride).output ** 2 - 1}
 
 
 # --- receptive field ----------------------------------------------------------------------------
@@ -491,44 +478,32 @@ def receptive_field(
     field is not known, for a unit that it has not, and for a picture of another size.
     """
     step, picture, unit = record[layer], _input_size(record), (row, column)
-    if not _is_known(step):
+    if (view := seen_by(step, (0, *unit))) is None:
         raise ValueError(f"layer must be one whose receptive field is known; got {step.name!r}")
-    for name, value, size in zip(("row", "column"), unit, _map_size(step)):
-        if not 0 <= value < size:
-            raise ValueError(f"{name} must be 0 to {size - 1} in {step.name}; got {value}")
+    rows, columns = size = _map_size(step)
+    _check_unit(unit, size, f" in {step.name}")
     _check_image(image, picture)
-    firsts = [f.first + k * f.stride for f, k in zip(step.field, unit)]
-    centre = [_signed(f.centre + k * f.stride) for f, k in zip(step.field, unit)]
-    height, width = (f.size for f in step.field)
+    firsts, (height, width) = [first for first, _ in view], (f.size for f in step.field)
     inside = prod(
-        max(0, min(first + f.size, side) - max(first, 0))
-        for first, f, side in zip(firsts, step.field, picture)
+        max(0, min(last + 1, side) - max(first, 0)) for (first, last), side in zip(view, picture)
     )
-    text = _field_sentence(step, unit, firsts, inside)
-    strides = [f.stride for f in step.field]
+    strides, is_map = [f.stride for f in step.field], len(step.output) == 4
     facts = {
         "sees": f"{height}×{width}",
         # A vector has no neighbours, and what every unit sees has none either.
-        "stride": "{}×{}".format(*strides) if len(step.output) == 4 and any(strides) else "—",
-        "centre (row, column)": ", ".join(centre),
+        "stride": "{}×{}".format(*strides) if is_map and any(strides) else "—",
+        "centre (row, column)": ", ".join(
+            _written(f.centre + k * f.stride) for f, k in zip(step.field, unit)
+        ),
         "pixels in the picture": f"{inside:,} of {height * width:,}",
     }
-    rows, columns = _map_size(step)
-    units = f"{rows}×{columns}" if len(step.output) == 4 else f"all {prod(step.output[1:]):,} units"
-    drawing = svg.drawing(
-        WIDTH, 366, text,
+    units = f"{rows}×{columns}" if is_map else f"all {prod(step.output[1:]):,} units"
+    shapes = [
         svg.text(LEFT, 22, "input, {}×{} pixels".format(*picture)),
         _seen_svg(step, firsts, picture, image),
-        *_map_svg(
-            f"{tidy(step.name, 30)}, {units}", (rows, columns), 300 / max(rows, columns, 8), unit
-        ),
-    )  # fmt: skip
-    return View(text, drawing, Table.of([facts]))
-
-
-def _is_known(row: Row) -> bool:
-    """Whether its units see a known part of a picture, which has two axes."""
-    return row.field is not None and len(row.field) == 2
+        *_map_svg(f"{tidy(step.name, 30)}, {units}", size, 300 / max(*size, 8), unit),
+    ]
+    return _view(_field_sentence(step, unit, firsts, inside), Table.of([facts]), 366, shapes)
 
 
 def _check_image(image: Tensor | None, size: tuple[int, int]) -> None:
@@ -581,7 +556,7 @@ def _seen_svg(step: Row, firsts: list[int], picture: tuple[int, int], image: Ten
     drawn = (
         svg.rect(x, y, long, tall, "white", GREY, 1 / scale, dashes),
         svg.rect(0, 0, wide, high, PALE_GREY, "none"),
-        svg.picture(image) if image is not None else "",
+        svg.picture(svg.pixels(image)) if image is not None else "",
         f'<path d="{outside}" fill="white" fill-opacity="0.55" fill-rule="evenodd"/>',
         svg.rect(0, 0, wide, high, "none", GREY, 1 / scale),
         svg.rect(left, top, width, height, "none", BLUE, line / scale),
@@ -608,7 +583,8 @@ class ReceptiveField(Explorer):
     """
 
     def __init__(self, record: Record, image: Tensor | None = None):
-        known = {k: f"{k} {tidy(row.name, 30)}" for k, row in enumerate(record) if _is_known(row)}
+        rows = [(k, row) for k, row in enumerate(record) if seen_by(row, (0, 0, 0))]
+        known = {k: f"{k} {tidy(row.name, 30)}" for k, row in rows}
         if not known:
             raise ValueError("record must have a layer whose receptive field is known; got none")
         self.record = record
@@ -621,10 +597,9 @@ class ReceptiveField(Explorer):
         }
         super().__init__(lambda **unit: receptive_field(record, image=image, **unit), controls)
 
-    def adapt(self) -> None:
-        height, width = _map_size(self.record[self.controls["layer"].value])
-        self.limit("row", height - 1)
-        self.limit("column", width - 1)
+    def limits(self, layer: int, **_: int) -> dict[str, int]:
+        height, width = _map_size(self.record[layer])
+        return {"row": height - 1, "column": width - 1}
 
 
 # --- the columns of VGG -------------------------------------------------------------------------
@@ -636,34 +611,27 @@ def vgg_column(column: str) -> View:
     The table has all six columns. Raises ValueError as `models.VGG` does.
     """
     record = _record(224, vgg.VGG, column)
-    costs = {name: _vgg_numbers(_record(224, vgg.VGG, name)) for name in vgg.TABLE_1}
+    costs, names = {name: _vgg_costs(name) for name in vgg.TABLE_1}, list(vgg.TABLE_1)
+    layers, parameters, macs, sees = costs[column]
     text = (
-        "Column {}: {weight_layers} layers with weights, {parameters:,} parameters, {macs:,} MACs; "
-        "a unit of pool5 sees {sees}×{sees} pixels."
-    ).format(column, **costs[column])
-    names = list(costs)
+        f"Column {column}: {layers} layers with weights, {parameters:,} parameters, {macs:,} MACs; "
+        f"a unit of pool5 sees {sees}×{sees} pixels."
+    )
     before = names[names.index(column) - 1] if column != names[0] else None
     if before:
-        more = [costs[column][key] - costs[before][key] for key in ("parameters", "macs")]
+        _, fewer, less, _ = costs[before]
         changes = "; ".join(_vgg_changes(column, before))
         text += f" Against {before}: {changes}; "
-        text += "{:,} parameters and {:,} MACs more.".format(*more)
+        text += f"{parameters - fewer:,} parameters and {macs - less:,} MACs more."
     heading = ("column", "layers with weights", "parameters", "MACs", "sees (pixels)")
-    table = _table(heading, {name: cost.values() for name, cost in costs.items()}, column)
-    return View(text, _vgg_svg(column, before, record, text), table)
+    return _view(text, _table(heading, costs, column), 232, _vgg_svg(column, before, record))
 
 
-def _vgg_numbers(record: Record) -> dict[str, int]:
-    return {
-        "weight_layers": sum(row.parameters > 0 for row in record),
-        "parameters": record.parameters,
-        "macs": record.macs,
-        "sees": record["features.pool5"].field[0].size,
-    }
-
-
-def _vgg_layer(entry: object) -> str:
-    return entry if isinstance(entry, str) else f"conv{entry[0]}-{entry[1]}"
+def _vgg_costs(column: str) -> tuple[int, ...]:
+    """Layers with weights, parameters, MACs, and how many pixels a side a unit of pool5 sees."""
+    record = _record(224, vgg.VGG, column)
+    layers = sum(row.parameters > 0 for row in record)
+    return layers, record.parameters, record.macs, record["features.pool5"].field[0].size
 
 
 def _vgg_changes(column: str, before: str) -> list[str]:
@@ -672,39 +640,35 @@ def _vgg_changes(column: str, before: str) -> list[str]:
     for b, blocks in enumerate(zip(vgg.TABLE_1[column], vgg.TABLE_1[before]), start=1):
         for new, old in zip_longest(*blocks):
             if new != old:
-                instead = f"for {_vgg_layer(old)}" if old else "more"
-                changes.append(f"block {b}: {_vgg_layer(new)} {instead}")
+                instead = f"for {vgg_layer(old)}" if old else "more"
+                changes.append(f"block {b}: {vgg_layer(new)} {instead}")
     return changes
 
 
-def _vgg_svg(column: str, before: str | None, record: Record, sentence: str) -> str:
+def _vgg_svg(column: str, before: str | None, record: Record) -> list[str]:
     """A line a block; orange is what the column before has not."""
     drawn = []
     for b, block in enumerate(vgg.TABLE_1[column], start=1):
         y = 36 * b - 26
         side = record[f"features.conv{b}_1"].output[2]
-        drawn.append(svg.text(12, y + 19, f"block {b}, {side}×{side}"))
+        drawn += [svg.text(12, y + 19, f"block {b}, {side}×{side}")]
         older = vgg.TABLE_1[before][b - 1] if before else block
         for k, layer in enumerate(block):
-            new = k >= len(older) or older[k] != layer
-            fill = ORANGE if new else PALE_BLUE
-            drawn.append(svg.box(150 + 92 * k, y, 84, 28, _vgg_layer(layer), fill))
-        drawn.append(svg.box(150 + 92 * len(block), y, 54, 28, "pool", PALE_GREY))
-    drawn.append(svg.text(12, 209, "fully connected"))
-    for k, name in enumerate(("fc6", "fc7", "fc8")):
+            fill = PALE_BLUE if older[k : k + 1] == block[k : k + 1] else ORANGE
+            drawn += [svg.box(150 + 92 * k, y, 84, 28, vgg_layer(layer), fill)]
+        drawn += [svg.box(150 + 92 * len(block), y, 54, 28, "pool", PALE_GREY)]
+    drawn += [svg.text(12, 209, "fully connected")]
+    for x, name in zip((150, 242, 334), ("fc6", "fc7", "fc8")):
         label = f"{name}, {record[f'classifier.{name}'].output[1]}"
-        drawn.append(svg.box(150 + 92 * k, 190, 84, 28, label, PALE_BLUE))
-    if before:
-        drawn.append(svg.legend(430, 197, 0, {f"not in {before}": ORANGE}))
-    return svg.drawing(WIDTH, 232, sentence, *drawn)
+        drawn += [svg.box(x, 190, 84, 28, label, PALE_BLUE)]
+    return drawn + [svg.legend(430, 197, 0, {f"not in {before}": ORANGE})] * bool(before)
 
 
 class VGGColumns(Explorer):
     """Choose a column of VGG's Table 1, and see its layers and what they cost."""
 
     def __init__(self):
-        columns = {name: name for name in vgg.TABLE_1}
-        super().__init__(vgg_column, {"column": choice("Column", columns, "D")})
+        super().__init__(vgg_column, {"column": choice("Column", list(vgg.TABLE_1), "D")})
 
 
 # --- a convolution in groups ---------------------------------------------------------------------
@@ -740,13 +704,13 @@ def grouped(layer: str = "conv2", groups: int = 2) -> View:
         f"{macs:,} MACs; with one group {record.parameters:,} and {record.macs:,}."
     )
     shares = {"parameters": parameters / record.parameters, "MACs": macs / record.macs}
-    drawing = _grouped_svg(layer, maps, made, groups, shares, text)
-    return View(text, drawing, _table(heading, lines, layer))
+    shapes = _grouped_svg(layer, maps, made, groups, shares)
+    return _view(text, _table(heading, lines, layer), 312, shapes)
 
 
 def _grouped_svg(
-    layer: str, maps: int, made: int, groups: int, shares: dict[str, float], sentence: str
-) -> str:
+    layer: str, maps: int, made: int, groups: int, shares: dict[str, float]
+) -> list[str]:
     """A band from the maps that are read to those that are made, for each group; two bars."""
     left, right, top, bar, height = 90, 290, 40, 18, 256
     part = height / groups
@@ -757,15 +721,15 @@ def _grouped_svg(
     for k in range(groups):
         y, fill = top + k * part, (BLUE, ORANGE)[k % 2]
         band = f"M{left + bar:g} {y:g}L{right:g} {y:g}v{part:g}L{left + bar:g} {y + part:g}z"
-        drawn.append(f'<path d="{band}" fill="{fill}" fill-opacity="0.3"/>')
+        drawn += [f'<path d="{band}" fill="{fill}" fill-opacity="0.3"/>']
         drawn += [svg.rect(x, y, bar, part, fill, "white", 1) for x in (left, right)]
-    for k, (name, share) in enumerate(shares.items()):
-        y = 96 + 84 * k
-        drawn.append(svg.text(400, y, f"{name} of the whole network: {share:.1%}"))
-        drawn.append(svg.rect(400, y + 10, 250, 22, PALE_GREY, GREY))
-        drawn.append(svg.rect(400, y + 10, 250 * share, 22, BLUE, "none"))
-    drawn.append(svg.text(400, 270, "grey: with one group"))
-    return svg.drawing(WIDTH, 312, sentence, *drawn)
+    for y, (name, share) in zip((96, 180), shares.items()):
+        drawn += [
+            svg.text(400, y, f"{name} of the whole network: {share:.1%}"),
+            svg.rect(400, y + 10, 250, 22, PALE_GREY, GREY),
+            svg.rect(400, y + 10, 250 * share, 22, BLUE, "none"),
+        ]
+    return [*drawn, svg.text(400, 270, "grey: with one group")]
 
 
 class Groups(Explorer):
@@ -774,7 +738,7 @@ class Groups(Explorer):
     def __init__(self):
         counts = {n: "1 (all maps)" if n == 1 else str(n) for n in (1, 2, 4, 8, 16, 32)}
         controls = {
-            "layer": choice("Layer", {name: name for name in GROUPED}, "conv2"),
+            "layer": choice("Layer", GROUPED, "conv2"),
             "groups": choice("Groups", counts, 2),
         }
         super().__init__(grouped, controls)
@@ -820,7 +784,7 @@ def inception_cost(
     else:
         text += "no more than this one: here the reductions save nothing."
     table = _table(("branch", "weights", "MACs", "naive: weights", "naive: MACs"), costs)
-    return View(text, _inception_svg(costs, text), table)
+    return _view(text, table, 276, _inception_svg(costs))
 
 
 def _cost(record: Record, branch: str) -> tuple[int, int]:
@@ -829,7 +793,7 @@ def _cost(record: Record, branch: str) -> tuple[int, int]:
     return sum(row.weights for row in rows), sum(row.macs for row in rows)
 
 
-def _inception_svg(costs: Mapping[str, tuple[int, ...]], sentence: str) -> str:
+def _inception_svg(costs: Mapping[str, tuple[int, ...]]) -> list[str]:
     largest = max(costs["module"][0], costs["module"][2])
     drawn = [
         svg.legend(80, 12, 170, {"with 1×1 reductions": BLUE, "naive": PALE_GREY}),
@@ -837,12 +801,12 @@ def _inception_svg(costs: Mapping[str, tuple[int, ...]], sentence: str) -> str:
     ]
     for k, (name, cost) in enumerate(costs.items()):
         y = 42 + 46 * k
-        drawn.append(svg.text(70, y + 24, name, "end"))
+        drawn += [svg.text(70, y + 24, name, "end")]
         for count, fill, top in ((cost[0], BLUE, y), (cost[2], PALE_GREY, y + 18)):
             length = 460 * count / largest
-            drawn.append(svg.rect(80, top, length, 16, fill))
-            drawn.append(svg.text(86 + length, top + 13, f"{count:,}"))
-    return svg.drawing(WIDTH, 276, sentence, *drawn)
+            drawn += [svg.rect(80, top, length, 16, fill)]
+            drawn += [svg.text(86 + length, top + 13, f"{count:,}")]
+    return drawn
 
 
 @cache
@@ -925,8 +889,8 @@ def shortcut_switch(depth: int = 20, kind: str = "A", on: bool = True) -> View:
         f"{_rounded(growth[chosen], 1)} times as large as that of the last one; "
         f"{other}: {_rounded(growth[other], 1)} times."
     )
-    drawn = _block_graph(kind if on else None) + _gradient_plot(series, chosen)
-    return View(text, svg.drawing(WIDTH, 340, text, *drawn), _table(heading, lines))
+    shapes = _block_graph(kind if on else None) + _gradient_plot(series, chosen)
+    return _view(text, _table(heading, lines), 340, shapes)
 
 
 def _rounded(number: float, digits: int) -> str:
@@ -941,15 +905,14 @@ def _block_graph(kind: str | None) -> list[str]:
     drawn = [svg.text(90, 22, "input, 16@32×32", "middle")]
     for k, row in enumerate(steps):
         y = 48 + 42 * k
-        drawn.append(svg.path(f"M90 {y - 20}V{y}"))
+        drawn += [svg.path(f"M90 {y - 20}V{y}")]
         _, channels, height, width = row.output
         label = "+" if row.kind == "add" else f"{row.name}, {channels}@{height}×{width}"
-        drawn.append(svg.box(20, y, 140, 22, label, ORANGE if label == "+" else PALE_BLUE))
-    if kind:
-        end = 48 + 42 * [row.kind for row in steps].index("add") + 11
-        words = svg.text(0, 0, KINDS[kind], "middle")
-        drawn.append(svg.path(f"M90 38H190V{end}H160", ORANGE, 2))
-        drawn.append(f'<g transform="translate(206 150) rotate(90)">{words}</g>')
+        drawn += [svg.box(20, y, 140, 22, label, ORANGE if label == "+" else PALE_BLUE)]
+        if label == "+":
+            words = svg.text(0, 0, KINDS[kind], "middle")
+            drawn += [svg.path(f"M90 38H190V{y + 11}H160", ORANGE, 2)]
+            drawn += [f'<g transform="translate(206 150) rotate(90)">{words}</g>']
     return drawn
 
 
@@ -958,21 +921,22 @@ def _gradient_plot(series: dict[str, Sequence[float]], chosen: str) -> list[str]
     every = [log10(size) for sizes in series.values() for size in sizes]
     low, high = floor(min(every)), ceil(max(every))
     left, top, width, height = 300, 50, 370, 236
-    drawn = [svg.text(left - 46, 22, "gradient / weights of a block's first convolution")]
     fills = {name: BLUE if name == chosen else "white" for name in series}
+    drawn = [
+        svg.text(left - 46, 22, "gradient / weights of a block's first convolution"),
+        svg.legend(left + 100, 29, 130, fills),
+        svg.text(left, top + height + 22, "block 1, next to the input"),
+        svg.text(left + width, top + height + 22, f"block {len(series[chosen])}", "end"),
+    ]
     for power in range(low, high + 1):
         y = top + height * (high - power) / (high - low)
-        drawn.append(svg.path(f"M{left} {y:g}h{width}", GREY, 0.6))
-        drawn.append(svg.text(left - 8, y + 5, f"{10.0**power:,g}", "end"))
+        drawn += [svg.path(f"M{left} {y:g}h{width}", GREY, 0.6)]
+        drawn += [svg.text(left - 8, y + 5, f"{10.0**power:,g}", "end")]
     for name, sizes in sorted(series.items(), key=lambda item: item[0] == chosen):
         for k, size in enumerate(sizes):
             x = left + width * (k + 0.5) / len(sizes)
             y = top + height * (high - log10(size)) / (high - low)
-            drawn.append(svg.dot(x, y, fills[name]))
-    drawn.append(svg.legend(left + 100, 29, 130, fills))
-    last = len(series[chosen])
-    drawn.append(svg.text(left, top + height + 22, "block 1, next to the input"))
-    drawn.append(svg.text(left + width, top + height + 22, f"block {last}", "end"))
+            drawn += [svg.dot(x, y, fills[name])]
     return drawn
 
 
@@ -1019,10 +983,10 @@ def budget(
         f"{2 * sum(blocks) + 2} layers with weights; the last convolution sees {sees} pixels."
     )
     table = _table(("part", "parameters", "MACs"), {**costs, "all": totals.values()})
-    return View(text, _budget_svg(costs, totals, text), table)
+    return _view(text, table, 162, _budget_svg(costs, totals))
 
 
-def _budget_svg(costs: dict[str, list[int]], totals: dict[str, int], sentence: str) -> str:
+def _budget_svg(costs: dict[str, list[int]], totals: dict[str, int]) -> list[str]:
     """Two bars, the parts one after the other, with a line where the budget ends."""
     fills = dict(zip(costs, ("#FFFFFF", PALE_BLUE, "#7FB8D8", BLUE, ORANGE)))
     most = max(1.25, *(total / BUDGET[name] for name, total in totals.items()))
@@ -1030,13 +994,13 @@ def _budget_svg(costs: dict[str, list[int]], totals: dict[str, int], sentence: s
     end, drawn = left + width / most, [svg.legend(left, 12, 108, fills)]
     for k, (name, limit) in enumerate(BUDGET.items()):
         x, y = left, 50 + 50 * k
-        drawn.append(svg.text(left - 8, y + 20, name, "end"))
+        drawn += [svg.text(left - 8, y + 20, name, "end")]
         for part, cost in costs.items():
             length = width / most * cost[k] / limit
-            drawn.append(svg.rect(x, y, length, 28, fills[part]))
+            drawn += [svg.rect(x, y, length, 28, fills[part])]
             x += length
-    drawn += [svg.path(f"M{end:g} 40V138", "black", 2), svg.text(end, 152, "the budget", "middle")]
-    return svg.drawing(WIDTH, 162, sentence, *drawn)
+    line = svg.path(f"M{end:g} 40V138", "black", 2)
+    return [*drawn, line, svg.text(end, 152, "the budget", "middle")]
 
 
 class Budget(Explorer):

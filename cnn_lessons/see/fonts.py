@@ -37,6 +37,12 @@ def at_ticks(names: Iterable[str]) -> list[str]:
     return [legible(str(name), 24) for name in names]
 
 
+def last_part(name: str) -> str:
+    """Of a layer's name the last part, with the one before where it is a mere number."""
+    *_, before, last = ["", *name.split(".")]
+    return f"{before}.{last}" if last.isdigit() and before else last
+
+
 def legible(text: str, most: int = LINE) -> str:
     """Lines that fit on a page, without signs that turn them."""
     return "\n".join(tidy(line, most) for line in text.split("\n"))

@@ -2,7 +2,7 @@
 
     save_page("my_network.html", model, images, class_names=CLASS_NAMES)
 
-The page is `page.html`, beside this file; what is shown comes from `steps.step`, as in a notebook.
+The page is `page.html`, beside this file; what is shown comes from `steps.Step`, as in a notebook.
 """
 
 import hashlib
@@ -14,22 +14,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib import colormaps
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cnn_lessons.files import write_whole
-from cnn_lessons.see.steps import (
-    branch_lines,
-    checked,
-    given,
-    shape_of,
-    step,
-    tiled,
-)
-from cnn_lessons.see.svg import address
+from cnn_lessons.see import colours
+from cnn_lessons.see.steps import Step, branch_lines, checked, followed, given, shape_of, tiled
+from cnn_lessons.see.svg import address, pixels
 from cnn_lessons.see.units import as_maps, layer_of, weights_of
-from cnn_lessons.shapes import Record, Row, record
+from cnn_lessons.shapes import Record, Row
 
 TEMPLATE = Path(__file__).with_name("page.html")
 LEVELS = 42  # shades on each side of 0 that are kept of a map: all 127 would double the file
@@ -57,23 +52,24 @@ def save_page(
     says so. Raises what `Stepper` raises.
     """
     images, pictures = checked(images, pictures)
-    device = next(model.parameters(), images).device
-    records = [record(model, one[None].to(device), forward, keep=True) for one in images]
+    records = [followed(model, one[None], forward) for one in images]
+    steps = [
+        _step(records, number, model, class_names, images) | {"branch": branch}
+        for number, branch in enumerate(branch_lines(records[0]))
+    ]
     about = {
         "title": title or type(model).__name__,
         "size": list(images.shape[2:]),
-        "pictures": [_png(_as_rgb(picture)) for picture in pictures],
+        "pictures": [_small(picture) for picture in pictures],
         "labels": [str(label) for label in labels] or [f"picture {k}" for k in range(len(images))],
+        "colours": {"maps": _scale(colours.ACTIVATIONS), "kernels": _scale(colours.WEIGHTS)},
         "totals": {"parameters": records[0].parameters, "macs": records[0].macs},
-        "steps": [
-            _step(records, number, model, class_names, images) for number in range(len(records[0]))
-        ],
     }
     limit, encoded, page = megabytes * 1_000_000, {}, b""
     for kept in KEPT:
         sheets = _Sheets(encoded, inf if kept == KEPT[-1] else limit)
         with suppress(_TooLarge):
-            page = _filled(about | _with_maps(about["steps"], records, model, kept, sheets))
+            page = _filled(about | _with_maps(steps, records, model, kept, sheets))
             if len(page) <= limit:
                 break
     write_whole(path, page)
@@ -91,7 +87,13 @@ def _with_maps(
         | {"kernel": _kernel(model, records[0][number], sheets)}
         for number, shown in enumerate(steps)
     ]
-    return {"steps": with_maps, "left_out": left_out, "sheets": sheets.addresses}
+    addresses = [sheets.encoded[key] for key in sheets.numbers]
+    return {"steps": with_maps, "left_out": left_out, "sheets": addresses}
+
+
+def _scale(name: str) -> list[list[int]]:
+    """The colour of each shade that is kept, from the lowest to the highest."""
+    return colormaps[name](np.linspace(0, 1, 2 * LEVELS + 1), bytes=True)[:, :3].tolist()
 
 
 def _filled(about: dict) -> bytes:
@@ -106,18 +108,16 @@ def _step(
     """The words and numbers of a step: what does not depend on how many maps are kept."""
     first, row = records[0], records[0][number]
     shown = [
-        step(each, number, model, None, None, class_names, image[None])
+        Step(each, number, model, None, None, class_names, image[None])
         for each, image in zip(records, images.cpu())
     ]
     names = [name for k, name in enumerate(shown[0].names) if name != str(k)]
     return {
-        "name": row.name, "kind": row.kind, "branch": branch_lines(first)[number],
-        "output": shape_of(row), "parameters": row.parameters, "macs": row.macs,
-        "facts": [list(fact) for fact in shown[0].facts], "names": names,
-        "given": [list(fact) for fact in given(first, number)],
-        "masked": [list(fact) for fact in given(first, number, range(number))],
+        "name": row.name, "kind": row.kind, "output": shape_of(row), "names": names,
+        "facts": shown[0].facts, "given": given(first, number),
+        "masked": given(first, number, range(number)),
         "sources": row.sources, "example": [each.value for each in shown],
-        "field": [list(axis) for axis in row.field] if row.field and len(row.field) == 2 else None,
+        "field": row.field if row.field and len(row.field) == 2 else None,
         "grid": list(row.output[-2:]) if len(row.output) >= 4 else [1, 1],
         "scores": [[[n, round(z, 3), round(p, 4)] for n, z, p in each.scores] for each in shown],
     }  # fmt: skip
@@ -135,7 +135,6 @@ class _Sheets:
 
     def __init__(self, encoded: dict[bytes, str], limit: float):
         self.encoded, self.room = encoded, limit
-        self.addresses: list[str] = []
         self.numbers: dict[bytes, int] = {}
 
     def add(self, maps: Tensor) -> dict:
@@ -149,8 +148,7 @@ class _Sheets:
             if key not in self.encoded:
                 # More effort than 20 of 100 takes three times as long, for 1 % less.
                 self.encoded[key] = address(sheet, "webp", lossless=True, quality=20)
-            self.numbers[key] = len(self.addresses)
-            self.addresses.append(self.encoded[key])
+            self.numbers[key] = len(self.numbers)
             self.room -= len(self.encoded[key])
             if self.room < 0:
                 raise _TooLarge
@@ -190,13 +188,8 @@ def _kernel(model: nn.Module, row: Row, sheets: _Sheets) -> dict | None:
     return sheets.add(weight.flatten(0, 1)) | {"reads": weight.shape[1]}
 
 
-def _as_rgb(picture: Tensor) -> np.ndarray:
-    """uint8 (C, H, W) as pixels (H, W, 3), large ones made smaller."""
-    pixels = picture.cpu()[:3] if len(picture) >= 3 else picture.cpu()[:1].expand(3, -1, -1)
-    image = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
+def _small(picture: Tensor) -> str:
+    """The address of a picture, uint8 (1 or 3, H, W); large ones are made smaller."""
+    image = Image.fromarray(pixels(picture))
     image.thumbnail((PICTURE, PICTURE))
-    return np.asarray(image)
-
-
-def _png(pixels: np.ndarray) -> str:
-    return address(pixels, "png" if max(pixels.shape[:2]) <= 64 else "webp", quality=85)
+    return address(np.asarray(image), "png" if max(image.size) <= 64 else "webp", quality=85)

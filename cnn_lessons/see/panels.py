@@ -5,7 +5,7 @@ the page does for them by itself: keys, names, and a sign while the kernel is bu
 """
 
 import base64
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
@@ -220,10 +220,14 @@ class Explorer(Panel):
         wrap = W.Layout(display="flex", flex_flow="row wrap")
         self.build(controls, [W.Box([*rows, *extras], layout=wrap), self.sign, self.shown])
 
-    def limit(self, name: str, largest: int) -> None:
-        """Give a number field another maximum; a value above it becomes the maximum."""
-        self.controls[name].max = largest
-        self.sliders[name].max = largest
+    def limits(self, **state: object) -> dict[str, int]:
+        """How large some of the numbers may be, beside what the others are now."""
+        return {}
+
+    def adapt(self) -> None:
+        """A value above its limit becomes the limit."""
+        for name, largest in self.limits(**self.state()).items():
+            self.controls[name].max = self.sliders[name].max = max(0, largest)
 
     def html(self) -> str:
         view = self.compute(**self.state())
@@ -252,12 +256,13 @@ def number(name: str, value: int, least: int, most: int) -> W.BoundedIntText:
     return field
 
 
-def choice(name: str, options: dict[object, str], value: object) -> W.Dropdown:
-    """A list of values, each with its words. Raises ValueError for a value that is not one."""
-    if value not in options:
-        allowed = ", ".join(map(str, options))
+def choice(name: str, options: Iterable | Mapping[object, str], value: object) -> W.Dropdown:
+    """A list of values, some with words of their own. Raises ValueError for a value not in it."""
+    words = options if isinstance(options, Mapping) else {each: each for each in options}
+    if value not in words:
+        allowed = ", ".join(map(str, words))
         raise ValueError(f"{name.lower()} must be one of {allowed}; got {value!r}")
-    pairs = [(words, key) for key, words in options.items()]
+    pairs = [(text, each) for each, text in words.items()]
     field = W.Dropdown(options=pairs, value=value, description=name)
     field.style.description_width = "110px"
     return field

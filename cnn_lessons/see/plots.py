@@ -8,12 +8,14 @@ import base64
 import io
 import re
 from collections.abc import Sequence
+from itertools import chain
 from math import ceil, inf, nan
 from textwrap import fill
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgba
 from matplotlib.figure import Figure
@@ -26,7 +28,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cnn_lessons.see import colours
-from cnn_lessons.see.fonts import Page, at_ticks, give_fonts, legible, letters
+from cnn_lessons.see.fonts import Page, at_ticks, give_fonts, last_part, legible, letters
 from cnn_lessons.see.probes import LayerStatistics
 from cnn_lessons.shapes import Record, live_taps
 from cnn_lessons.training import History, confusion_matrix
@@ -143,33 +145,20 @@ def pictures(
 
 
 def prediction(
-    image: Tensor, probabilities: Tensor, class_names: Sequence[str], label: int | None,
-    title: str = "",
+    image: Tensor, probabilities: Tensor | dict[str, Tensor], class_names: Sequence[str],
+    label: int | None, title: str = "",
 ) -> Figure:  # fmt: skip
     """One picture, uint8 (3, H, W), beside its probabilities (classes,); the true class in blue.
 
-    With None for the label it is of no class.
+    Those of several networks, by name, stand side by side. With None for the label it is of no
+    class.
     """
-    return answers(image, {"": probabilities}, class_names, label, title)
-
-
-def answers(
-    image: Tensor,
-    probabilities: dict[str, Tensor],
-    class_names: Sequence[str],
-    label: int | None,
-    title: str = "",
-) -> Figure:
-    """One picture, uint8 (3, H, W), and what several networks make of it, side by side.
-
-    `probabilities` are (classes,), by name; the bar of the true class is blue.
-    """
+    if isinstance(probabilities, Tensor):
+        probabilities = {"": probabilities}
     figure, panels = _page(7, max(2.9, 1.1 + 0.2 * len(class_names)), title), len(probabilities)
     figure.get_layout_engine().set(w_pad=0.1)
     left, *axes = figure.subplots(1, 1 + panels, width_ratios=[2, *[4.8 / panels] * panels])
-    _picture(
-        left, image, "truth: none of them" if label is None else f"truth: {class_names[label]}"
-    )
+    _picture(left, image, f"truth: {'none of them' if label is None else class_names[label]}")
     fills = [colours.BLUE if k == label else colours.SCORES for k in range(len(class_names))]
     for k, (ax, (name, each)) in enumerate(zip(axes, probabilities.items())):
         bars = ax.barh(range(len(class_names)), each.numpy(), color=fills)
@@ -254,12 +243,6 @@ def worst_mistakes(
     return pictures(images[worst], titles, title, columns=5)
 
 
-def _short(name: str) -> str:
-    """The last part of a layer's name, with the one before where it is a mere number."""
-    *_, before, last = ["", *name.split(".")]
-    return f"{before}.{last}" if last.isdigit() and before else last
-
-
 def _sentence(text: str, title: str) -> Figure:
     """What stands in place of a drawing when there is nothing to draw."""
     ax = _axes(6, 1.2, title)
@@ -341,11 +324,10 @@ def by_depth(statistics: dict[str, Sequence[LayerStatistics]], title: str = "") 
     More than six networks stand in several rows of panels. What is 0 or not a finite number has no
     place there and is left out.
     """
-    quantities = {"spread of a unit over the pictures": "spread"}
-    quantities["|gradient of the loss| / |weights|"] = "gradient"
-    panels = {words: [] for words in quantities}
+    spread, gradient = "spread of a unit over the pictures", "|gradient of the loss| / |weights|"
+    panels = {spread: [], gradient: []}
     for (name, layers), style in zip(statistics.items(), colours.styles(statistics)):
-        for words, quantity in quantities.items():
+        for words, quantity in zip(panels, ("spread", "gradient")):
             values = [getattr(layer, quantity) for layer in layers]
             values = [value if 0 < value < inf else nan for value in values]
             panels[words].append(Line(name, range(1, len(layers) + 1), values, style))
@@ -392,15 +374,14 @@ def depth_curves(curves: dict[str, tuple[Sequence, Sequence]], title: str = "") 
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=0.3)
     axes[kinds[0]].set_ylabel("share of wrong pictures")
-    where = {"loc": "outside lower center", "ncols": len(depths), "fontsize": SMALL}
-    figure.legend(handles.values(), handles, **where)
+    _legend(figure, handles, len(depths))
     return figure
 
 
 def _panels(lines: dict[str, list[Line]], xlabel: str, title: str) -> Figure:
     """A column of panels for the lines of each quantity, at most six lines in a panel."""
     groups = {words: _groups(each) for words, each in lines.items()}
-    names = {line.name for each in lines.values() for line in each} or {""}
+    names = {line.name for line in chain(*lines.values())} or {""}
     columns = max(1, min(5, 78 // (6 + max(map(letters, names)))))
     rows, handles = max(map(len, groups.values())), {}
     figure = _page(7, 0.75 + 2.3 * rows + 0.22 * ceil(len(names) / columns), title)
@@ -412,11 +393,15 @@ def _panels(lines: dict[str, list[Line]], xlabel: str, title: str) -> Figure:
             kind = (", training" if part[0].dashed else ", validation") if mixed else ""
             ax.set_title(f"{words}{kind}", fontsize=SMALL)
         down[-1].set_xlabel(xlabel)
+    _legend(figure, {line.name: handles[line.name] for line in chain(*lines.values())}, columns)
+    return figure
+
+
+def _legend(figure: Figure, handles: dict[str, Artist], columns: int) -> None:
+    """The names of lines, below all panels."""
     if handles:
-        handles = {line.name: handles[line.name] for each in lines.values() for line in each}
         where = {"loc": "outside lower center", "ncols": columns, "fontsize": SMALL}
         figure.legend(handles.values(), handles, **where)
-    return figure
 
 
 def _groups(lines: list[Line]) -> list[list[Line]]:
@@ -568,20 +553,19 @@ def number_grids(
     return figure
 
 
-def ways(layers: int = 2, kernel: int = 3) -> Figure:
-    """In how many ways the number in the middle behind so many convolutions reads those before.
+def ways(layers: int = 2) -> Figure:
+    """In how many ways the number in the middle behind so many 3×3 convolutions reads those before.
 
-    A grid for the maps behind each layer but the last, and one for the picture; kernels are
-    kernel x kernel at stride 1. What is 0 is not read. Raises ValueError for layers below 1 and for
-    an even kernel.
+    A grid for the maps behind each layer but the last, and one for the picture; strides are 1. What
+    is 0 is not read. Raises ValueError for layers below 1.
     """
-    if layers < 1 or kernel < 1 or kernel % 2 == 0:
-        raise ValueError(f"layers must be 1 or more, kernel odd; got {layers} and {kernel}")
-    side, grids = layers * (kernel - 1) + 3, {}
-    read = torch.zeros(1, 1, side, side)
-    read[0, 0, side // 2, side // 2] = 1
+    if layers < 1:
+        raise ValueError(f"layers must be 1 or more; got {layers}")
+    middle, grids = layers + 1, {}
+    read = torch.zeros(1, 1, 2 * middle + 1, 2 * middle + 1)
+    read[0, 0, middle, middle] = 1
     for layer in range(layers - 1, -1, -1):
-        read = F.conv2d(read, torch.ones(1, 1, kernel, kernel), padding=kernel // 2)
+        read = F.conv2d(read, torch.ones(1, 1, 3, 3), padding=1)
         grids[f"ways from layer {layer}" if layer else "ways from the picture"] = read[0, 0]
     return number_grids(grids, signed=dict.fromkeys(grids, colours.ACTIVATIONS))
 
@@ -713,11 +697,8 @@ def shares(record: Record, title: str = "") -> Figure:
     if len(rows) > 40:
         rows = [row for row in record.fold() if row.parameters]
     figure = _page(7, 0.9 + 0.2 * len(rows), title)
-    left, right = axes = figure.subplots(1, 2, sharey=True)
-    for ax, quantity, colour in (
-        (left, "parameters", colours.BLUE),
-        (right, "MACs", colours.ORANGE),
-    ):
+    axes = figure.subplots(1, 2, sharey=True)
+    for ax, quantity, colour in zip(axes, ("parameters", "MACs"), (colours.BLUE, colours.ORANGE)):
         whole = max(1, getattr(record, quantity.lower()))
         values = [getattr(row, quantity.lower()) / whole for row in rows]
         bars = ax.barh(range(len(rows)), values, color=colour)
@@ -726,7 +707,7 @@ def shares(record: Record, title: str = "") -> Figure:
         ax.xaxis.set_major_formatter(PercentFormatter(1))
         ax.xaxis.get_major_locator().set_params(nbins=4)
         ax.set_xlabel(f"share of the {quantity}")
-    axes[0].set_yticks(range(len(rows)), at_ticks(_short(row.name) for row in rows))
+    axes[0].set_yticks(range(len(rows)), at_ticks(last_part(row.name) for row in rows))
     axes[0].invert_yaxis()
     return figure
 
@@ -756,7 +737,7 @@ def receptive_fields(image: Tensor, record: Record, title: str = "") -> Figure:
         square = Rectangle((x, y), width, height, fill=False, edgecolor=colour, linestyle=line)
         # Earlier ones are thinner and on top, so that edges that coincide can both be seen.
         square.set(linewidth=2 + 1.5 * k, zorder=9 - k)
-        square.set_label(f"{legible(_short(row.name), 20)}: {height}×{width}")
+        square.set_label(f"{legible(last_part(row.name), 20)}: {height}×{width}")
         ax.add_patch(square)
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return ax.figure
@@ -766,11 +747,9 @@ def connections(reads: Tensor, title: str = "") -> Figure:
     """Which input maps (rows) each output map (columns) reads, from a boolean (outputs, inputs)."""
     ax = _axes(6, 2.6, title)
     ax.imshow(reads.T.numpy(), cmap="Greys", vmin=0, vmax=1.4)
-    outputs, inputs = reads.shape
-    ax.set_xticks(range(outputs))
-    ax.set_yticks(range(inputs))
-    ax.set_xticks([k - 0.5 for k in range(outputs)], minor=True)
-    ax.set_yticks([k - 0.5 for k in range(inputs)], minor=True)
+    for axis, count in zip((ax.xaxis, ax.yaxis), reads.shape):
+        axis.set_ticks(np.arange(count))
+        axis.set_ticks(np.arange(count) - 0.5, minor=True)
     ax.grid(which="minor", color="white", linewidth=2)
     ax.tick_params(which="both", length=0)
     ax.set_xlabel("map of the convolution")

@@ -26,9 +26,10 @@ class Prediction:
     """A question that a learner answers before the truth is shown. See `predict`.
 
     `guess` is the answer, None without one: a choice, a number as one writes it (9, "1,234",
-    "1e-7"), or whole numbers such as the sizes of a shape ("4, 64, 16, 16" or a tuple). Setting it
-    raises ValueError for anything else. `verdict` is what `reveal` found of the first guess that it
-    met: "right", "close", "not yet", or "shown" where the learner asked for the truth; else "".
+    "1e-7"), or whole numbers such as the sizes of a shape ("4, 64, 16, 16" or a tuple). `verdict`
+    is what `reveal` found of the first guess that it met: "right", "close", "not yet", or "shown"
+    where the learner asked for the truth; else "". Raises ValueError for a question that is no
+    text, for fewer than two choices, and for a guess that is not allowed.
     """
 
     def __init__(self, question: str, choices: Sequence | None = None, guess: object = None):
@@ -52,12 +53,19 @@ class Prediction:
         self._guess, self.wants_truth = None, False
         if guess is None or guess == "":
             return self._tell("")
-        if self.choices is not None and guess not in self.choices:
-            raise ValueError(f"guess must be one of {_listed(self.choices)}; got {guess!r}")
-        if self.choices is None and number(guess) is None and sizes(guess) is None:
+        if (meant := self._meant(guess)) is None:
+            if self.choices is not None:
+                raise ValueError(f"guess must be one of {_listed(self.choices)}; got {guess!r}")
             raise ValueError(f"A number, please, for example 12, 3,456, 0.5 or 1e-7; got {guess}")
         self._guess = guess
-        return self._tell(f"You say {self._said()}. Go on to see.")
+        return self._tell(f"You say {_words(meant)}. Go on to see.")
+
+    def _meant(self, said: object) -> object:
+        """One of the choices, or a number, or whole numbers in a row; None if it is none."""
+        if self.choices is not None:
+            return said if said in self.choices else None
+        found = number(said)
+        return sizes(said) if found is None else found
 
     def show_me(self) -> None:
         """Give up: the truth is told without a guess."""
@@ -75,36 +83,27 @@ class Prediction:
         neither a number nor whole numbers in a row, and for a tolerance below 0.
         """
         truth = truth.item() if getattr(truth, "shape", None) == () else truth  # of an array
-        if self.choices is not None and truth not in self.choices:
-            raise ValueError(f"truth must be one of {_listed(self.choices)}; got {truth!r}")
-        if self.choices is None and number(truth) is None and sizes(truth) is None:
-            raise ValueError(f"truth must be a number or whole numbers in a row; got {truth!r}")
+        if self._meant(truth) is None:
+            allowed = "a number or whole numbers in a row"
+            allowed = allowed if self.choices is None else f"one of {_listed(self.choices)}"
+            raise ValueError(f"truth must be {allowed}; got {truth!r}")
         if tolerance is not None and not tolerance >= 0:
             raise ValueError(f"tolerance must be 0 or more; got {tolerance!r}")
         verdict = "shown" if self.wants_truth else ""
         words = f"{'' if verdict else 'No guess: '}it is {_words(truth)}."
         if self.guess is not None:
-            verdict = self._judged(truth, tolerance)
-            words = f"You said {self._said()}. It is {_words(truth)}: {verdict}."
+            verdict = self._judged(self._meant(self.guess), self._meant(truth), tolerance)
+            words = f"You said {_words(self._meant(self.guess))}. It is {_words(truth)}: {verdict}."
         self.verdict = self.verdict or verdict
         words = words[0].upper() + words[1:]
         if verdict:  # else the panel would answer the question for the next reader
             self._tell(words)
         print(words)
 
-    def _said(self) -> str:
-        if self.choices is not None:
-            return _words(self.guess)
-        value = number(self.guess)
-        return _words(sizes(self.guess) if value is None else value)
-
-    def _judged(self, truth: object, tolerance: float | None) -> str:
-        if self.choices is not None:
-            return "right" if self.guess == truth else "not yet"
-        if (right := number(truth)) is None:
-            return "right" if sizes(self.guess) == sizes(truth) else "not yet"
-        guess = number(self.guess)
-        if guess is None or (guess != right and guess * right <= 0):
+    def _judged(self, guess: object, right: object, tolerance: float | None) -> str:
+        if self.choices is not None or not (isinstance(guess, float) and isinstance(right, float)):
+            return "right" if guess == right else "not yet"
+        if guess != right and guess * right <= 0:
             return "not yet"
         if tolerance is None:
             tolerance = 0 if right == int(right) and abs(right) < EXACT else 0.05
@@ -165,8 +164,7 @@ def predict(question: str, choices: Sequence | None = None, guess: object = None
 
     Without `choices` the guess is a number, or whole numbers in a row. Without a widget it is given
     as `guess`, or set later: `how_many.guess = 12`. A cell that runs again asks anew, but a guess
-    that has been judged stays the one that counts. Raises ValueError for a question that is no
-    text, for fewer than two choices, and for a guess that is not allowed.
+    that has been judged stays the one that counts. Raises ValueError as `Prediction` does.
     """
     prediction = Prediction(question, choices, guess)
     if before := ASKED.get(question):

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from cnn_lessons.models.resnet import BasicBlock
 from cnn_lessons.training import cross_entropy
 
+BATCH = 256  # images that are looked at together
 
-def features_of(model: nn.Module, images: Tensor, name: str, batch_size: int = 256) -> Tensor:
+
+def features_of(model: nn.Module, images: Tensor, name: str) -> Tensor:
     """The output (N, ...) of the layer called `name` for images (N, C, H, W).
 
     Names are those of `shapes.record` and of `model.named_modules()`. A layer that runs more than
@@ -28,7 +30,7 @@ def features_of(model: nn.Module, images: Tensor, name: str, batch_size: int = 2
     _check_images(images, "images", 4)
     with torch.no_grad(), _left_as_it_was(model), _outputs_of(model, [name]) as outputs:
         parts = []
-        for batch in images.split(batch_size):
+        for batch in images.split(BATCH):
             model(batch)
             parts.append(_output(outputs, name).cpu())
     return torch.cat(parts)
@@ -60,10 +62,9 @@ def grad_cam(model: nn.Module, image: Tensor, label: int, name: str) -> Tensor:
 
 
 def nonsense(
-    model: nn.Module, label: int, normalise: Callable[[Tensor], Tensor], size: int = 32,
-    steps: int = 100, seed: int = 0,
-) -> Tensor:  # fmt: skip
-    """A picture, uint8 (3, size, size), that is noise to us and the class `label` to the model.
+    model: nn.Module, label: int, normalise: Callable[[Tensor], Tensor], steps: int = 100
+) -> Tensor:
+    """A picture, uint8 (3, 32, 32), that is noise to us and the class `label` to the model.
 
     It begins as noise. In each step every pixel moves by one of its 256 levels in the direction in
     which the class's probability grows: the sign of the gradient, as in Goodfellow, Shlens, Szegedy
@@ -73,7 +74,7 @@ def nonsense(
     if steps < 0:
         raise ValueError(f"steps must be 0 or more; got {steps}")
     place = next(model.parameters()).device
-    drawn = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(seed))
+    drawn = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     pixels = (128 + 40 * drawn).clamp(0, 255).to(place)
     with torch.inference_mode(False), torch.enable_grad(), _left_as_it_was(model):
         _check_label(label, model(normalise(pixels.clone())))
@@ -116,10 +117,7 @@ def depth_statistics(
         raise ValueError(f"images must be 2 or more, for a spread; got {len(images)}")
     layers = {n: m for n, m in model.named_modules() if getattr(m, "weight", None) is not None}
     layers = {n: m for n, m in layers.items() if m.weight.dim() > 1 and m.weight.requires_grad}
-    with torch.inference_mode(False), torch.enable_grad(), _left_as_it_was(model):
-        for module in model.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.train()
+    with torch.inference_mode(False), torch.enable_grad(), _left_as_it_was(model, True):
         with _outputs_of(model, layers) as outputs:
             value, _ = loss(model, images.clone(), labels.clone())
         weights = [layers[name].weight for name in outputs]
@@ -145,10 +143,7 @@ def residual_ratios(model: nn.Module, images: Tensor) -> dict[str, float]:
             f"model must have basic blocks with a shortcut; got {type(model).__name__}"
         )
     parts = [f"{name}.{part}" for name in blocks for part in ("bn2", "shortcut")]
-    with torch.no_grad(), _left_as_it_was(model), _outputs_of(model, parts) as outputs:
-        for module in model.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.train()
+    with torch.no_grad(), _left_as_it_was(model, True), _outputs_of(model, parts) as outputs:
         model(images)
     spreads = {part: float(_output(outputs, part).std()) for part in parts}
     return {name: spreads[f"{name}.bn2"] / spreads[f"{name}.shortcut"] for name in blocks}
@@ -167,11 +162,12 @@ def _relative(gradient: Tensor | None, weight: Tensor) -> float:
 
 
 @contextmanager
-def _left_as_it_was(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; afterwards each module's mode and each buffer as before."""
+def _left_as_it_was(model: nn.Module, training_norms: bool = False) -> Iterator[None]:
+    """Evaluation mode inside, but for batch norms with `training_norms`; then all as before."""
     modes = {module: module.training for module in model.modules()}
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    model.eval()
+    for module in modes:
+        module.training = training_norms and isinstance(module, nn.modules.batchnorm._BatchNorm)
     try:
         yield
     finally:

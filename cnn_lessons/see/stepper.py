@@ -13,6 +13,7 @@ from IPython.display import display
 from torch import Tensor, nn
 
 from cnn_lessons.see import colours, plots, predictions, svg
+from cnn_lessons.see.fonts import last_part
 from cnn_lessons.see.page import save_page
 from cnn_lessons.see.panels import CLOSED, Panel
 from cnn_lessons.see.steps import (
@@ -20,14 +21,14 @@ from cnn_lessons.see.steps import (
     Step,
     branch_lines,
     checked,
+    followed,
     given,
     grid_of,
     mosaic,
     shape_of,
-    step,
 )
 from cnn_lessons.see.units import as_maps
-from cnn_lessons.shapes import Record, record
+from cnn_lessons.shapes import Record
 from cnn_lessons.table import Table, tidy
 
 SIDE, MOSAIC_SIDE, KERNEL_SIDE = 140, 200, 100  # pixels on the screen
@@ -59,7 +60,7 @@ STYLE = f"""<style>
 
 
 class Stepper(Panel):
-    """Step through `model` with a picture: the layer table, and all that `step` tells of a layer.
+    """Step through `model` with a picture: the layer table, and all that `Step` tells of a layer.
 
     `images` is what the network reads, float (C, H, W) or (N, C, H, W) to choose from; `pictures`
     the same to look at, uint8 (N, 1 or 3, H, W), made from `images` where not given. `labels` (N,)
@@ -112,12 +113,9 @@ class Stepper(Panel):
         self.build(controls, self._children())
 
     def _record_picture(self, number: int) -> None:
-        device = next(self.model.parameters(), self.images).device
-        image = self.images[number : number + 1].to(device)
-        self.record = record(self.model, image, self.forward, keep=True)
-        self.recorded, self.image = number, image.cpu()
-        pixels = self.pictures[number].cpu().permute(1, 2, 0).numpy()
-        self.pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+        self.recorded, self.image = number, self.images[number : number + 1].cpu()
+        self.record = followed(self.model, self.image, self.forward)
+        self.pixels = svg.pixels(self.pictures[number])
 
     def _name_of(self, picture: int, labels: Tensor | None) -> str:
         if labels is None or picture >= len(labels):
@@ -166,7 +164,7 @@ class Stepper(Panel):
         """What is shown now."""
         unit = tuple(field.value for field in self.unit)
         about = self.model, self.pixels, unit, self.class_names, self.image
-        return step(self.record, self.number.value, *about)
+        return Step(self.record, self.number.value, *about)
 
     def save(self, path: str | Path) -> Path:
         """Write the same as one page for any browser, without a kernel: see `page.save_page`."""
@@ -415,12 +413,5 @@ def film_strip(
         if len(row.output) == 4 and (row.window or row.inside) and last not in hidden:
             channels, height, width = row.output[1:]
             tiles.append(mosaic(as_maps(output)[:4]))
-            titles.append(f"{_short_name(row.name)}\n{channels}×{height}×{width}")
+            titles.append(f"{tidy(last_part(row.name), 20)}\n{channels}×{height}×{width}")
     return tiles, titles
-
-
-def _short_name(name: str) -> str:
-    """The last part of a name; with the part before it where that is only a number in a list."""
-    parts = tidy(name).split(".")
-    short = ".".join(parts[-2:]) if parts[-1].isdigit() else parts[-1]
-    return tidy(short, 20).replace("$", r"\$")  # else matplotlib would read a formula

@@ -3,19 +3,20 @@
 Any front end can draw it: the panel of a notebook (`stepper`), a page without a kernel (`page`).
 """
 
-from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Sequence
+from functools import cached_property
 from math import ceil, floor, prod, sqrt
 
 import numpy as np
 import torch
 from matplotlib import colormaps
+from PIL import Image, ImageDraw
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cnn_lessons.see import colours
 from cnn_lessons.see.units import as_maps, layer_of, unit_words, weights_of
-from cnn_lessons.shapes import Record, Row
+from cnn_lessons.shapes import Record, Row, record
 from cnn_lessons.shapes.rows import times
 from cnn_lessons.table import tidy
 
@@ -23,99 +24,125 @@ MOST_MAPS, MOST_NUMBERS, MOST_KERNELS, MOST_CLASSES = 64, 4096, 16, 10
 LARGEST_MAP, SMALLEST_TILE = 48, 24  # pixels in a mosaic; larger maps are averaged down
 
 
-@dataclass(frozen=True)
 class Step:
-    """What there is to show of one row: sentences, and pixels as uint8 (height, width, 3).
+    """What there is to show of row `number` of a record, each part made when it is asked for.
 
-    `facts` are pairs of a heading and a sentence with the numbers filled in. `unit` is the chosen
-    (map, row, column) of `size` (maps, height, width); `value` says what it is and what made it,
-    `sees` which part of the input it depends on. `picture` is the input with that view framed,
-    `maps` all feature maps of the step (the first ones, if there are many) with their `names`,
-    `one_map` the chosen one, `kernel` its weights, one square for each map that it reads; each is
-    None where the step has none. `scores` are (class name, logit, probability) from the likeliest
-    on, for the network's last steps. `text` says in one sentence what is seen.
+    `recorded` is made with `keep=True` (else there are no maps), `picture` is the input as uint8
+    (height, width, 3), `unit` the (map, row, column) to look at: the middle of the first map where
+    none is given, the last there is where it is too large. Kernels are read from `model`; `image`
+    (1, C, H, W) is what the network read, for the arithmetic of its first layers.
+
+    `size` is (maps, height, width), `names` are those of the maps that are drawn. Pixels are uint8
+    (height, width, 3), and None where the step has none. Raises ValueError for a number that the
+    record has not.
     """
 
-    number: int
-    name: str
-    kind: str
-    facts: tuple[tuple[str, str], ...]
-    size: tuple[int, ...]
-    unit: tuple[int, ...]
-    value: str
-    sees: str
-    picture: np.ndarray | None
-    maps: np.ndarray | None
-    names: tuple[str, ...]
-    one_map: np.ndarray | None
-    kernel: np.ndarray | None
-    scores: tuple[tuple[str, float, float], ...]
-    text: str
+    def __init__(
+        self,
+        recorded: Record,
+        number: int,
+        model: nn.Module | None = None,
+        picture: np.ndarray | None = None,
+        unit: tuple[int, ...] | None = None,
+        class_names: Sequence[str] = (),
+        image: Tensor | None = None,
+    ):
+        if not 0 <= number < len(recorded):
+            raise ValueError(f"number must be from 0 to {len(recorded) - 1}; got {number}")
+        self.recorded, self.number, self.row = recorded, number, recorded[number]
+        self.model, self.image, self.input = model, image, picture
+        self.name, self.kind = tidy(self.row.name), tidy(self.row.kind)
+        output = recorded.outputs[number] if recorded.outputs else None
+        unknown = torch.empty(self.row.output, device="meta")
+        self.output = as_maps(unknown if output is None else output)
+        self.size = tuple(self.output.shape)
+        wanted = unit or (0, *(side // 2 for side in self.size[1:]))
+        self.unit = tuple(max(0, min(n, side - 1)) for n, side in zip(wanted, self.size))
+        self.classes = _classes(recorded, number, class_names)
+        self.names = self.classes or tuple(map(str, range(_drawn(self.output))))
+        self.has_maps = output is not None and self.output.numel() > 0
 
+    @cached_property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of a heading and a sentence with the numbers filled in."""
+        row = self.row
+        facts = [("Output", _size(row)), ("Reads", _reads(self.recorded, row))]
+        if row.parameters or row.weights:
+            facts.append(("Parameters", _parameters(row)))
+        if row.macs:
+            facts.append(("MACs", _macs(row)))
+        memory = f"{row.memory:,} bytes for one picture" if row.memory else "none new"
+        facts.append(("Memory", memory))
+        if sides := self.recorded[0].inputs[0][2:]:
+            facts.append(("Sees", _sees(row, sides)))
+        if row.dead:
+            dead = f"{row.dead:,} of {row.weights:,} weights only ever meet padding"
+            facts.append(("Dead", dead))
+        return tuple(facts)
 
-def step(
-    recorded: Record,
-    number: int,
-    model: nn.Module | None = None,
-    picture: np.ndarray | None = None,
-    unit: tuple[int, ...] | None = None,
-    class_names: Sequence[str] = (),
-    image: Tensor | None = None,
-) -> Step:
-    """All that the stepper shows of row `number`; any other front end can draw it.
+    @cached_property
+    def value(self) -> str:
+        """What the chosen unit is and what made it."""
+        if not self.has_maps:
+            return ""
+        about = self.unit, self.model, self.image, self.classes
+        return unit_words(self.recorded, self.number, *about)
 
-    `recorded` is a record made with `keep=True` (else there are no maps), `picture` the input as
-    uint8 (height, width, 3), `unit` the map, row and column to look at: the middle of the first map
-    where none is given, the last there is where it is too large. Kernels are read from `model`;
-    `image` (1, C, H, W) is what the network read, for the arithmetic of its first layers.
-    Raises ValueError for a number that the record has not.
-    """
-    if not 0 <= number < len(recorded):
-        raise ValueError(f"number must be from 0 to {len(recorded) - 1}; got {number}")
-    row = recorded[number]
-    kept = bool(recorded.outputs)
-    maps = as_maps(recorded.outputs[number] if kept else torch.empty(row.output, device="meta"))
-    drawn = kept and maps.numel() > 0
-    wanted = unit or (0, *(side // 2 for side in maps.shape[1:]))
-    at = tuple(max(0, min(n, side - 1)) for n, side in zip(wanted, maps.shape))
-    name, kind = tidy(row.name), tidy(row.kind)
-    names = _names(recorded, number, class_names)
-    shown = f"; {_shown(maps)}" if kept else ""
-    view = None if picture is None else _view(row, at)
-    return Step(
-        number,
-        name,
-        kind,
-        _facts(recorded, row),
-        tuple(maps.shape),
-        at,
-        unit_words(recorded, number, at, model, image, names) if drawn else "",
-        _view_words(view),
-        None if picture is None else _with_view(picture, view),
-        mosaic(maps) if drawn else None,
-        names or tuple(map(str, range(_drawn(maps)))),
-        _colours(maps[at[0]], _largest(maps)) if drawn and not _is_vector(maps) else None,
-        _kernel(model, row, at[0]) if model is not None else None,
-        _scores(recorded, number, names),
-        f"Step {number} of {len(recorded) - 1}: {name}, {kind}, output {shape_of(row)}{shown}.",
-    )
+    @cached_property
+    def sees(self) -> str:
+        """Which part of the input the chosen unit depends on."""
+        if (view := seen_by(self.row, self.unit)) is None:
+            return "what a unit sees is not known"
+        rows, columns = (f"{first} to {last}".replace("-", "−") for first, last in view)
+        return f"what the unit sees: rows {rows}, columns {columns}"
+
+    @cached_property
+    def picture(self) -> np.ndarray | None:
+        """The input with what the chosen unit sees framed."""
+        return None if self.input is None else _with_view(self.input, seen_by(self.row, self.unit))
+
+    @cached_property
+    def maps(self) -> np.ndarray | None:
+        """All feature maps of the step, or the first of many."""
+        return mosaic(self.output) if self.has_maps else None
+
+    @cached_property
+    def one_map(self) -> np.ndarray | None:
+        """The chosen map."""
+        if not self.has_maps or _is_vector(self.output):
+            return None
+        return coloured(self.output[self.unit[0]], _largest(self.output))
+
+    @cached_property
+    def kernel(self) -> np.ndarray | None:
+        """The weights of the chosen map: a square for each map that it reads, or the first ones."""
+        weight = None if self.model is None else weights_of(layer_of(self.model, self.row))
+        if weight is None or self.unit[0] >= len(weight):
+            return None
+        squares = as_maps(weight[self.unit[0] : self.unit[0] + 1])
+        return tiled(coloured(squares[:MOST_KERNELS], _largest(squares), colours.WEIGHTS), gap=1)
+
+    @cached_property
+    def scores(self) -> tuple[tuple[str, float, float], ...]:
+        """(class name, logit, probability) from the likeliest on, where a step answers in full."""
+        if not self.recorded.outputs or len(self.classes) < 2:
+            return ()
+        logits = self.recorded.outputs[self.number][0].float()
+        if not logits.isfinite().all():
+            return ()
+        probabilities = logits.softmax(dim=0)
+        best = probabilities.topk(min(MOST_CLASSES, len(logits))).indices.tolist()
+        return tuple((self.classes[k], logits[k].item(), probabilities[k].item()) for k in best)
+
+    @cached_property
+    def text(self) -> str:
+        """What is seen, in one sentence."""
+        words = f"Step {self.number} of {len(self.recorded) - 1}: {self.name}, {self.kind}, output"
+        shown = f"; {_shown(self.output)}" if self.recorded.outputs else ""
+        return f"{words} {shape_of(self.row)}{shown}."
 
 
 # --- the arithmetic in words --------------------------------------------------------------------
-
-
-def _facts(recorded: Record, row: Row) -> tuple[tuple[str, str], ...]:
-    facts = [("Output", _size(row)), ("Reads", _reads(recorded, row))]
-    if row.parameters or row.weights:
-        facts.append(("Parameters", _parameters(row)))
-    if row.macs:
-        facts.append(("MACs", _macs(row)))
-    facts.append(("Memory", f"{row.memory:,} bytes for one picture" if row.memory else "none new"))
-    if sides := recorded[0].inputs[0][2:]:
-        facts.append(("Sees", _sees(row, sides)))
-    if row.dead:
-        facts.append(("Dead", f"{row.dead:,} of {row.weights:,} weights only ever meet padding"))
-    return tuple(facts)
 
 
 def given(
@@ -242,27 +269,13 @@ def _numbers(shape: tuple[int, ...]) -> str:
     return f"[{', '.join(['N', *map(str, shape[1:])])}]"
 
 
-def _names(recorded: Record, number: int, class_names: Sequence[str]) -> tuple[str, ...]:
+def _classes(recorded: Record, number: int, class_names: Sequence[str]) -> tuple[str, ...]:
     """The classes of the numbers of a step at the end, whose numbers are the network's answer."""
     last = recorded.rows[-1].output
     if len(last) != 2 or any(row.output != last for row in recorded[number:]):
         return ()
     names = class_names if len(class_names) == last[1] else range(last[1])
     return tuple(tidy(str(name)) for name in names)
-
-
-def _scores(
-    recorded: Record, number: int, names: tuple[str, ...]
-) -> tuple[tuple[str, float, float], ...]:
-    """Of the classes with these names, if all of their numbers are finite."""
-    if not recorded.outputs or len(names) < 2:
-        return ()
-    logits = recorded.outputs[number][0].float()
-    if not logits.isfinite().all():
-        return ()
-    probabilities = logits.softmax(dim=0)
-    best = probabilities.topk(min(MOST_CLASSES, len(logits))).indices.tolist()
-    return tuple((names[k], logits[k].item(), probabilities[k].item()) for k in best)
 
 
 # --- pixels -------------------------------------------------------------------------------------
@@ -296,7 +309,7 @@ def mosaic(maps: Tensor) -> np.ndarray:
     if max(maps.shape[1:]) > LARGEST_MAP:
         size = [min(LARGEST_MAP, n) for n in maps.shape[1:]]
         maps = F.adaptive_avg_pool2d(maps[None], size)[0]
-    return tiled(_colours(maps, largest), gap)
+    return tiled(coloured(maps, largest), gap)
 
 
 def _largest(values: Tensor) -> Tensor:
@@ -318,17 +331,16 @@ def tiled(tiles: np.ndarray, gap: int = 0, ground: int = 140) -> np.ndarray:
     if gap:  # small ones are enlarged first, so that the gap stays thin
         scale = max(1, SMALLEST_TILE // max(tiles.shape[1:3]))
         tiles = tiles.repeat(scale, axis=1).repeat(scale, axis=2)
-    number, height, width, *channels = tiles.shape
-    rows, columns = grid_of(number)
-    size = (rows * (height + gap), columns * (width + gap), *channels)
-    grid = np.full(size, ground, np.uint8)
-    for k, tile in enumerate(tiles):
-        y, x = k // columns * (height + gap), k % columns * (width + gap)
-        grid[y : y + height, x : x + width] = tile
-    return grid[: grid.shape[0] - gap, : grid.shape[1] - gap]
+    rows, columns = grid_of(len(tiles))
+    edges = [(0, rows * columns - len(tiles)), (0, gap), (0, gap), (0, 0)]
+    tiles = np.pad(tiles, edges[: tiles.ndim], constant_values=ground)
+    _, height, width, *channels = tiles.shape
+    grid = tiles.reshape(rows, columns, height, width, *channels).swapaxes(1, 2)
+    grid = grid.reshape(rows * height, columns * width, *channels)
+    return grid[: rows * height - gap, : columns * width - gap]
 
 
-def _colours(values: Tensor, largest: Tensor, name: str = colours.ACTIVATIONS) -> np.ndarray:
+def coloured(values: Tensor, largest: Tensor, name: str = colours.ACTIVATIONS) -> np.ndarray:
     """Red above 0 and blue below for activations, green and brown for weights."""
     share = (values / largest.clamp(min=1e-12) / 2 + 0.5).nan_to_num(0.5)
     pixels = colormaps[name](share.clamp(0, 1).numpy(), bytes=True)[..., :3]
@@ -336,16 +348,7 @@ def _colours(values: Tensor, largest: Tensor, name: str = colours.ACTIVATIONS) -
     return pixels
 
 
-def _kernel(model: nn.Module, row: Row, channel: int) -> np.ndarray | None:
-    """The weights of one map: a square for each map that it reads, the first ones if many."""
-    weight = weights_of(layer_of(model, row))
-    if weight is None or channel >= len(weight):
-        return None
-    squares = as_maps(weight[channel : channel + 1])
-    return tiled(_colours(squares[:MOST_KERNELS], _largest(squares), colours.WEIGHTS), gap=1)
-
-
-def _view(row: Row, unit: tuple[int, ...]) -> list[tuple[int, int]] | None:
+def seen_by(row: Row, unit: tuple[int, ...]) -> list[tuple[int, int]] | None:
     """The first and last row, and the first and last column, of what a unit sees, if known."""
     if row.field is None or len(row.field) != 2:
         return None
@@ -353,34 +356,24 @@ def _view(row: Row, unit: tuple[int, ...]) -> list[tuple[int, int]] | None:
     return [(f.first + n * f.stride, f.last + n * f.stride) for f, n in zip(row.field, place)]
 
 
-def _view_words(view: list[tuple[int, int]] | None) -> str:
-    if view is None:
-        return "what a unit sees is not known"
-    rows, columns = (f"{first} to {last}".replace("-", "−") for first, last in view)
-    return f"what the unit sees: rows {rows}, columns {columns}"
-
-
 def _with_view(picture: np.ndarray, view: list[tuple[int, int]] | None) -> np.ndarray:
     """The picture, enlarged, with what a unit sees framed where it is known."""
-    scale = max(1, 224 // max(picture.shape[:2]))
+    sides = picture.shape[:2]
+    scale = max(1, 224 // max(sides))
     shown = picture.repeat(scale, axis=0).repeat(scale, axis=1)
     if view is None or min(shown.shape[:2]) < 6:  # no room for a frame
         return shown
-    (top, bottom), (left, right) = (
-        _ends(first, last + 1 - first, side, scale)
-        for (first, last), side in zip(view, picture.shape[:2])
-    )
-    for inset, colour in ((0, (0, 0, 0)), (1, (230, 159, 0)), (2, (230, 159, 0))):
-        y0, y1, x0, x1 = top + inset, bottom - inset - 1, left + inset, right - inset - 1
-        shown[y0 : y1 + 1, [x0, x1]] = colour
-        shown[[y0, y1], x0 : x1 + 1] = colour
-    return shown
+    (top, bottom), (left, right) = (_ends(*ends, side, scale) for ends, side in zip(view, sides))
+    image = Image.fromarray(shown)
+    for colour, line in (((230, 159, 0), 3), ((0, 0, 0), 1)):
+        frame = left, top, right - 1, bottom - 1
+        ImageDraw.Draw(image).rectangle(frame, outline=colour, width=line)
+    return np.array(image)
 
 
-def _ends(first: int, size: int, side: int, scale: int) -> tuple[int, int]:
+def _ends(first: int, last: int, side: int, scale: int) -> tuple[int, int]:
     """From where to where a view reaches on the enlarged picture, at least 6 pixels."""
-    start, end = max(0, first), min(side, first + size)
-    start, end = min(start, side - 1) * scale, max(end, 1) * scale
+    start, end = min(max(0, first), side - 1) * scale, max(min(side, last + 1), 1) * scale
     return (start, end) if end - start >= 6 else (max(0, end - 6), max(end, 6))
 
 
@@ -427,7 +420,13 @@ def _lane_characters(lanes: list, here: int, reads: list[int], ends: list[int]) 
     return line.rstrip()
 
 
-# --- pictures to look at ------------------------------------------------------------------------
+# --- what goes through the network, and pictures of it ------------------------------------------
+
+
+def followed(model: nn.Module, image: Tensor, forward: Callable | None = None) -> Record:
+    """The record, with its outputs, of what the model does with an image (1, C, H, W)."""
+    image = image.to(next(model.parameters(), image).device)
+    return record(model, image, forward, keep=True)
 
 
 def checked(images: Tensor, pictures: Tensor | None) -> tuple[Tensor, Tensor]:

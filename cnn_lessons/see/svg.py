@@ -75,22 +75,25 @@ def grid(x: float, y: float, rows: int, columns: int, cell: float) -> str:
     return path(across + down, "#8C8C8C", 0.6)
 
 
-def picture(image: Tensor) -> str:
-    """A picture, uint8 (1 or 3, H, W), one pixel a unit and not blurred."""
-    pixels = image.cpu().expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
-    return (
-        f'<image width="{image.shape[2]}" height="{image.shape[1]}" '
-        f'style="image-rendering: pixelated" href="{png(pixels)}"/>'
-    )
+def picture(array: np.ndarray) -> str:
+    """Pixels, uint8 (height, width, 3), as squares of one unit that are not blurred."""
+    height, width, _ = array.shape
+    size = f'width="{width}" height="{height}" style="image-rendering: pixelated"'
+    return f'<image {size} href="{png(array)}"/>'
 
 
-def png(pixels: np.ndarray) -> str:
+def pixels(image: Tensor) -> np.ndarray:
+    """A picture, uint8 (1 or 3, H, W), as (H, W, 3)."""
+    return image.cpu().expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
+
+
+def png(array: np.ndarray) -> str:
     """The address of a PNG, quickly made."""
-    return address(pixels, "png", compress_level=1)
+    return address(array, "png", compress_level=1)
 
 
-def address(pixels: np.ndarray, kind: str, **settings: object) -> str:
+def address(array: np.ndarray, kind: str, **settings: object) -> str:
     """Pixels, uint8 (height, width, 3) or (height, width), as an address that holds them itself."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, kind, **settings)
+    Image.fromarray(array).save(buffer, kind, **settings)
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -104,13 +104,18 @@ def vgg_table(column: str = "D", title: str = "") -> Table:
     return Table(heading, tuple(lines), foot=2, title=title)
 
 
+def vgg_layer(entry: str | tuple[int, int]) -> str:
+    """How the paper writes an entry of `vgg.TABLE_1`: conv3-64, LRN."""
+    return entry if isinstance(entry, str) else "conv{}-{}".format(*entry)
+
+
 def _vgg_blocks(record: Record) -> list[tuple[str, ...]]:
     """The lines of the five blocks: a layer each, and the pool, which stands across."""
     lines = []
     for b, blocks in enumerate(zip(*vgg.TABLE_1.values()), start=1):
         label = f"block {b}, {_side(record[f'features.conv{b}_1'])}"
         for layers in zip_longest(*blocks, fillvalue=""):
-            cells = [each if type(each) is str else "conv{}-{}".format(*each) for each in layers]
+            cells = [vgg_layer(each) for each in layers]
             new = [f"*{cell}*" if cell != left else cell for left, cell in pairwise(cells)]
             lines.append((label, cells[0], *new))
             label = ""
