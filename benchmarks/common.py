@@ -101,13 +101,20 @@ def speeds(
         yield name, in_turn(runs, 1 if chosen.quick else chosen.rounds)
 
 
+def on_device(what: str, device: torch.device) -> str:
+    """The name of a file: each device but the CPU has its own."""
+    return what if device.type == "cpu" else f"{what}_{device.type}"
+
+
 def report(benchmark: str, rows: list[dict], chosen: argparse.Namespace, **facts) -> list[dict]:
     """Print the rows and the machine; with --folder, write them as JSON, and `facts` with them.
 
-    What was measured on another device than the CPU has its name, so that both can be stored.
+    What was measured with other batches than those of 128 is stored beside what was measured with
+    those, and so is what was measured on another device than the CPU.
     """
     device = getattr(chosen, "device", torch.device("cpu"))
-    benchmark += "" if device.type == "cpu" else f"_{device.type}"
+    size = getattr(chosen, "batch_size", 128)
+    benchmark = on_device(benchmark if size == 128 else f"{benchmark}_{size}", device)
     where = machine(device)
     record = {"benchmark": benchmark, "rows": rows, **facts, **where}
     print(Table.of(rows).markdown(), where, sep="\n")

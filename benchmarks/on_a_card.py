@@ -2,20 +2,23 @@
 
 The tests of the captured step; then the speeds of the networks with batches of 128 and of 512, of
 the same step on one fixed batch, of that step captured as a graph, of `fit` and of the usual loop;
-the recipes of the `gpu` profile, and the race. Each result is written to --folder as soon as it is
-there, and summary.json after it. Whatever fails is told, and the next one begins.
+the recipes of the `gpu` profile, the race, and the lessons. Each result is written to --folder as
+soon as it is there, and summary.json after it; the folder `stored` in it has them all as
+benchmarks/results keeps them. Whatever fails is told, and the next one begins.
 
     python -m benchmarks.on_a_card --folder gpu --minutes 9
 """
 
+import json
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
-from benchmarks import common, compute_limit, race, results, training_loop
+from benchmarks import common, compute_limit, lessons, race, results, training_loop
 
 NETWORKS = ("LeNet5", "ResNetCIFAR20", "ArticleResNet", "AlexNetCIFAR", "VGG16", "GoogLeNetCIFAR")
 
@@ -43,6 +46,10 @@ def calls(chosen) -> dict[str, Callable[[], object]]:
     add("recipe", results.main, "--profile", "gpu")
     found["race"] = partial(race.main, [*how, "--folder", str(chosen.folder / "race")])
     add("loop-512", training_loop.main, "--rounds", "1", "--batch-size", "512")
+    for path in [] if chosen.quick else lessons.LESSONS:
+        to = f"lesson-{path.stem}"
+        call = ["--lessons", str(path), "--folder", str(chosen.folder / to)]
+        found[to] = partial(lessons.main, call)
     return found
 
 
@@ -67,6 +74,20 @@ def ended(run: Callable[[], object], seconds: float) -> str:
     return "done"
 
 
+def gather(folder: Path) -> None:
+    """Write what the calls wrote once more, the rows of each benchmark in one file."""
+    found: dict[str, dict] = {}
+    for path in sorted(folder.glob("*/*.json")):
+        if path.parent.name == "stored":
+            continue
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if path.name in found:
+            record["rows"] = found[path.name]["rows"] + record["rows"]
+        found[path.name] = record
+    for name, record in found.items():
+        common.write_json(folder / "stored" / name, record)
+
+
 def main(arguments=None) -> list[dict]:
     """Print and write a line a call."""
     parser = common.with_device(common.options(__doc__, NETWORKS))
@@ -83,6 +104,7 @@ def main(arguments=None) -> list[dict]:
         print(rows[-1], flush=True)
         record = {"rows": rows, **common.machine(chosen.device)}
         common.write_json(chosen.folder / "summary.json", record)
+        gather(chosen.folder)
     return rows
 
 

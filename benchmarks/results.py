@@ -1,7 +1,10 @@
 """Train recipes on all training pictures, read the test pictures once, write JSON.
 
-One file a network, in benchmarks/results. With --checkpoints FOLDER a stopped run goes on where it
-was; --save writes the weights of the first seed, in half precision, into the package.
+One file a network, in benchmarks/results: LeNet5.json has what the `cpu` profile reached on a CPU,
+LeNet5_gpu_cuda.json what the `gpu` profile reached on an NVIDIA card, and so on; none is written
+over that of another profile or device. With --checkpoints FOLDER a stopped run goes on where it
+was; --save writes the weights of the first seed, in half precision, into the package or to
+--weights FOLDER.
 """
 
 import time
@@ -17,7 +20,7 @@ from cnn_lessons.table import Table
 
 
 def one(
-    dataset, name: str, recipe: training.Recipe, seed: int, checkpoints: Path | None,
+    dataset, name: str, recipe: training.Recipe, seed: int, checkpoint: Path | None,
     device: torch.device,
 ):  # fmt: skip
     """The trained network, its history, its processor seconds, and how it does on the test set.
@@ -32,14 +35,18 @@ def one(
     # These are part of the training here: they only show that it still runs.
     few = min(500, len(dataset.validation))
     check = dataset.batches("validation", 500, device=device, images=few)
-    path = checkpoints and checkpoints / f"{name}-{seed}.safetensors"
     start = time.process_time()
-    history = training.fit(model, train, check, recipe, checkpoint=path)
+    history = training.fit(model, train, check, recipe, checkpoint=checkpoint)
     seconds = time.process_time() - start
     if history.stopped:
         raise SystemExit(1)
     result = training.evaluate(model, dataset.batches("test", 500, device=device))
     return model, history, seconds, result
+
+
+def file_name(name: str, profile: str, device: torch.device) -> str:
+    """Each profile and each device has a file of its own."""
+    return common.on_device(name if profile == "cpu" else f"{name}_{profile}", device)
 
 
 def main(arguments=None) -> list[dict]:
@@ -53,22 +60,30 @@ def main(arguments=None) -> list[dict]:
     parser.add_argument("--weights", type=Path, default=networks.WEIGHTS)
     parser.set_defaults(folder=networks.RESULTS)
     chosen = parser.parse_args(arguments)
+    profile, device = "test" if chosen.quick else chosen.profile, chosen.device
+    if chosen.save and chosen.weights == networks.WEIGHTS and {profile, device.type} != {"cpu"}:
+        parser.error(
+            "--save needs --weights FOLDER: the package has what a CPU trained, profile cpu"
+        )
     dataset, rows = common.pictures(chosen.quick).with_all_training(), []
     for name in chosen.networks:
-        recipe = training.RECIPES[name]["test" if chosen.quick else chosen.profile]
+        recipe, file = training.RECIPES[name][profile], file_name(name, profile, device)
         if chosen.epochs is not None:
             recipe = replace(recipe, epochs=chosen.epochs)
-        how = (chosen.checkpoints, chosen.device)
-        runs = [one(dataset, name, recipe, seed, *how) for seed in chosen.seeds]
+        paths = {
+            seed: chosen.checkpoints and chosen.checkpoints / f"{file}-{seed}.safetensors"
+            for seed in chosen.seeds
+        }
+        runs = [one(dataset, name, recipe, *each, device) for each in paths.items()]
         accuracies = [round(result.accuracy, 4) for *_, result in runs]
-        record = {"network": name, "accuracy": round(mean(accuracies), 4)}
+        record = {"network": name, "profile": profile, "accuracy": round(mean(accuracies), 4)}
         record |= {"lowest": min(accuracies), "highest": max(accuracies), "seeds": chosen.seeds}
         record |= {"accuracies": accuracies, "epochs": recipe.epochs, "recipe": asdict(recipe)}
         record |= {"images": recipe.images or len(dataset.train), "data": dataset.name}
         record["seconds"] = round(mean(run[1].seconds for run in runs))
         record["processor_seconds"] = round(mean(run[2] for run in runs))
-        record |= {"precision": runs[0][1].precision, **common.machine(chosen.device)}
-        common.write_json(chosen.folder / f"{name}.json", record)
+        record |= {"precision": runs[0][1].precision, **common.machine(device)}
+        common.write_json(chosen.folder / f"{file}.json", record)
         if chosen.save:
             save(runs[0][0], record, dataset, chosen.weights)
         rows.append({key: record[key] for key in ("network", "accuracy", "epochs", "seconds")})

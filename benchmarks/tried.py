@@ -1,6 +1,7 @@
 """Changes to a recipe that are said to pay: validation accuracy and seconds of each, by seed.
 
-The recipe is cut to --epochs; everything else of it stays but for the change named. None needs
+The recipe of the `cpu` profile is cut to --epochs, that of another has its own, and a file of its
+own (tried_LeNet5_gpu.json); everything else of it stays but for the change named. None needs
 another loop: they go in with the recipe, the loss or the optimizer.
 """
 
@@ -21,7 +22,10 @@ from cnn_lessons import networks, training
 CHANGES = {
     "as it is": {},
     "batch 256, rate x2": {"batch_size": 256, "learning_rate": 2},
+    "batch 512, rate x2": {"batch_size": 512, "learning_rate": 2},
     "batch 512, rate x4": {"batch_size": 512, "learning_rate": 4},
+    "batch 512, rate x2, clip 1": {"batch_size": 512, "learning_rate": 2, "clip": 1.0},
+    "batch 512, rate x4, clip 1": {"batch_size": 512, "learning_rate": 4, "clip": 1.0},
     "half the rate": {"learning_rate": 0.5},
     "cosine": {},
     "label smoothing 0.1": {},
@@ -113,14 +117,18 @@ def one(dataset, name: str, change: str, recipe, seed: int) -> tuple[float, floa
 def main(arguments=None) -> list[dict]:
     """Print a table a network, a row a change."""
     parser = common.options(__doc__, tuple(networks.NETWORKS))
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--profile", choices=training.PROFILES, default="cpu")
+    parser.add_argument("--epochs", type=int, help="8 in the cpu profile, else the recipe's own")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--changes", nargs="+", choices=CHANGES, default=list(CHANGES))
     chosen = parser.parse_args(arguments)
     dataset, found = common.pictures(chosen.quick), []
     for name in chosen.networks:
-        base, rows = training.RECIPES[name]["test" if chosen.quick else "cpu"], []
-        base = base if chosen.quick else replace(base, epochs=chosen.epochs)
+        profile, rows = "test" if chosen.quick else chosen.profile, []
+        base = training.RECIPES[name][profile]
+        by_seed: list[dict] = []  # to compare them in pairs
+        epochs = chosen.epochs or (8 if profile == "cpu" else base.epochs)
+        base = base if chosen.quick else replace(base, epochs=epochs)
         for change in chosen.changes:
             if change == "24 pixels at first" and not takes(name, 24):
                 continue
@@ -132,9 +140,11 @@ def main(arguments=None) -> list[dict]:
             row = {"network": name, "change": change, "epochs": recipe.epochs}
             row |= {"validation": f"{mean(accuracies):.1%}", "lowest": f"{min(accuracies):.1%}"}
             row |= {"highest": f"{max(accuracies):.1%}", "seeds": len(runs)}
+            by_seed.append({"change": change, "accuracies": accuracies})
             rows.append(row | {"seconds": mean(seconds for _, seconds in runs)})
             print(rows[-1], file=sys.stderr)
-        found += common.report(f"tried_{name}", rows, chosen)
+        file = f"tried_{name}" if profile == "cpu" else f"tried_{name}_{profile}"
+        found += common.report(file, rows, chosen, by_seed=by_seed)
     return found
 
 

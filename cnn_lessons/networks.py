@@ -176,14 +176,17 @@ def load_imagenet(
     return model.eval(), weights.transforms(), weights.meta["categories"]
 
 
-def results(folder: str | Path = RESULTS) -> dict[str, dict]:
+def results(folder: str | Path = RESULTS, *, gpu: bool = False) -> dict[str, dict]:
     """What the recipes reached on all training pictures, in the order of NETWORKS.
+
+    Those of the `cpu` profile, on a CPU; with `gpu`, those of the `gpu` profile, on an NVIDIA card.
 
     Each record has "network", "accuracy" (0 to 1, of the test pictures, the mean over "seeds"),
     "lowest", "highest", "epochs", "images", "data", "seconds", "processor_seconds", "machine" and
     more: all that `python -m benchmarks.results` wrote. Networks without a record are left out.
     """
-    files = {name: Path(folder) / f"{name}.json" for name in NETWORKS}
+    ending = "_gpu_cuda.json" if gpu else ".json"
+    files = {name: Path(folder) / f"{name}{ending}" for name in NETWORKS}
     there = {name: path for name, path in files.items() if path.exists()}
     return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in there.items()}
 

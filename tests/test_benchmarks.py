@@ -8,14 +8,17 @@ from functools import partial
 from itertools import pairwise
 from statistics import mean
 
+import nbformat
 import pytest
 import torch
+from nbclient.exceptions import CellExecutionError
 from torch import nn
 
-from benchmarks import challenge, common, muon, on_a_card, race, results, tables, tried
+from benchmarks import challenge, common, lessons, muon, on_a_card, race, results, tables, tried
 from cnn_lessons import data, networks, training
 from cnn_lessons.shapes import on_meta
 
+SIZES = ("", "_512")
 LENET = ["--quick", "--networks", "lenet5"]
 
 
@@ -55,8 +58,10 @@ def test_what_is_for_a_gpu_runs_on_a_cpu_within_its_time(tmp_path, monkeypatch):
     rows = on_a_card.main(options)
     assert [(row["what"], row["ended"]) for row in rows] == [(name, "done") for name in known]
     assert json.loads((tmp_path / "summary.json").read_text())["rows"] == rows
-    assert (tmp_path / "recipe-LeNet5" / "LeNet5.json").exists()
-    assert json.loads((tmp_path / "limit-512-LeNet5" / "compute_limit.json").read_text())["rows"]
+    assert (tmp_path / "recipe-LeNet5" / "LeNet5_test.json").exists()
+    stored = sorted(path.name for path in (tmp_path / "stored").iterdir())
+    sizes = [f"{name}{size}.json" for name in ("compute_limit", "training_loop") for size in SIZES]
+    assert stored == sorted(["LeNet5_test.json", "race.json", *sizes])
 
     def never_ends(quick):
         while True:
@@ -66,6 +71,47 @@ def test_what_is_for_a_gpu_runs_on_a_cpu_within_its_time(tmp_path, monkeypatch):
     ends = [row["ended"] for row in on_a_card.main([*options, "--minutes", "0.02"])]
     assert ends == ["stopped, the time is over"] + 6 * ["not begun, the time is over"]
     assert on_a_card.ended(lambda: 1 / 0, 9) == "failed: ZeroDivisionError('division by zero')"
+
+
+def test_what_was_tried_in_the_gpu_profile_has_its_own_epochs_and_file(monkeypatch, tmp_path):
+    recipes = []
+
+    def one(dataset, name, change, recipe, seed):
+        recipes.append(recipe)
+        return 0.5 + seed / 10, 1.0
+
+    monkeypatch.setattr(tried, "one", one)
+    monkeypatch.setattr(common, "pictures", lambda quick: None)
+    change = "batch 512, rate x2, clip 1"
+    for profile in ("cpu", "gpu"):
+        options = ["--profile", profile, "--changes", change, "--seeds", "0", "1"]
+        tried.main(["--networks", "LeNet5", *options, "--folder", str(tmp_path)])
+    assert [(each.epochs, each.batch_size, each.clip) for each in recipes] == [
+        (8, 512, 1.0), (8, 512, 1.0), (30, 512, 1.0), (30, 512, 1.0),
+    ]  # fmt: skip
+    assert {each.learning_rate for each in recipes} == {0.1}
+    for file in ("tried_LeNet5", "tried_LeNet5_gpu"):
+        record = json.loads((tmp_path / f"{file}.json").read_text())
+        assert record["by_seed"] == [{"change": change, "accuracies": [0.5, 0.6]}]
+
+
+def test_what_was_measured_network_by_network_is_gathered_in_one_file(tmp_path):
+    for folder, file, rows in (
+        ("limit-128-LeNet5", "compute_limit_cuda", [1, 2]),
+        ("limit-128-VGG16", "compute_limit_cuda", [3]),
+        ("limit-512-VGG16", "compute_limit_512_cuda", [4]),
+    ):
+        common.write_json(tmp_path / folder / f"{file}.json", {"rows": rows, "machine": "a card"})
+    result = {"network": "VGG16", "accuracy": 0.5}
+    common.write_json(tmp_path / "recipe-VGG16" / "VGG16_gpu_cuda.json", result)
+    for _ in range(2):  # it does so after each call
+        on_a_card.gather(tmp_path)
+    found = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("stored/*")}
+    assert found.pop("VGG16_gpu_cuda") == result
+    assert {name: record["rows"] for name, record in found.items()} == {
+        "compute_limit_cuda": [1, 2, 3],
+        "compute_limit_512_cuda": [4],
+    }
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
@@ -273,7 +319,8 @@ def test_results_are_written_with_all_that_a_number_needs(tmp_path):
     weights, runs = tmp_path / "weights", tmp_path / "runs"
     folders = ["--folder", str(tmp_path), "--weights", str(weights), "--checkpoints", str(runs)]
     results.main([*LENET, *folders, "--save", "--seeds", "0", "1", "--epochs", "2"])
-    record = json.loads((tmp_path / "LeNet5.json").read_text())
+    record = json.loads((tmp_path / "LeNet5_test.json").read_text())
+    assert record["profile"] == "test"
     for key in ("seconds", "machine", "versions", "recipe", "precision"):
         assert record[key] not in (None, ""), key
     assert record["seeds"] == [0, 1] and record["images"] == 256
@@ -286,8 +333,8 @@ def test_results_are_written_with_all_that_a_number_needs(tmp_path):
     )
     assert not networks.load_trained("LeNet5", weights).training
     assert sorted(path.name for path in runs.iterdir()) == [
-        "LeNet5-0.safetensors",
-        "LeNet5-1.safetensors",
+        "LeNet5_test-0.safetensors",
+        "LeNet5_test-1.safetensors",
     ]
 
 
@@ -310,9 +357,31 @@ def test_a_result_is_the_mean_over_its_seeds(tmp_path, monkeypatch):
     results.main([*LENET, *folders, "--save", "--seeds", "0", "1", "2"])
     card = networks.card("LeNet5", tmp_path / "weights")
     assert card["accuracy"] == 0.4, "measured of the weights as they are written"
-    record = json.loads((tmp_path / "LeNet5.json").read_text())
+    record = json.loads((tmp_path / "LeNet5_test.json").read_text())
     wanted = {"accuracy": 0.7, "lowest": 0.5, "highest": 0.8, "accuracies": [0.5, 0.8, 0.8]}
     assert record.items() >= (wanted | {"seconds": 20, "processor_seconds": 30}).items()
+
+
+def test_no_result_is_written_over_that_of_another_profile_or_device(monkeypatch, tmp_path, capsys):
+    """The names of all are different, and only `cpu` on a CPU has those that lesson 06 reads."""
+    devices = [torch.device(kind) for kind in ("cpu", "cuda", "mps")]
+    names = [
+        results.file_name("LeNet5", profile, device)
+        for profile in training.PROFILES
+        for device in devices
+    ]
+    assert len({*names}) == 9 and names.count("LeNet5") == 1
+    assert results.file_name("LeNet5", "cpu", devices[0]) == "LeNet5"
+    for name in names:
+        (tmp_path / f"{name}.json").write_text(json.dumps({"who": name}))
+    assert networks.results(tmp_path) == {"LeNet5": {"who": "LeNet5"}}
+    assert networks.results(tmp_path, gpu=True) == {"LeNet5": {"who": "LeNet5_gpu_cuda"}}
+
+    monkeypatch.setattr(results, "one", lambda *_: pytest.fail("nothing is trained"))
+    for options in (["--profile", "gpu"], ["--device", "cuda"], ["--quick"]):
+        with pytest.raises(SystemExit):
+            results.main(["--networks", "LeNet5", *options, "--save"])
+        assert "--save needs --weights FOLDER" in capsys.readouterr().err
 
 
 def test_medians_are_taken_in_turn_after_a_first_run_of_each():
@@ -327,8 +396,9 @@ def test_medians_are_taken_in_turn_after_a_first_run_of_each():
 
 
 def test_their_page_shows_the_results_that_are_stored():
-    text = tables.README.read_text(encoding="utf-8")
-    assert tables.filled(text) == text, "run `python -m benchmarks.tables`"
+    for page in (tables.FIRST_README, tables.README):
+        text = page.read_text(encoding="utf-8")
+        assert tables.filled(text) == text, "run `python -m benchmarks.tables`"
     for network in networks.results():
         assert f"| {network} |" in text
 
@@ -337,3 +407,86 @@ def test_their_page_is_filled_between_its_comments_only(monkeypatch):
     monkeypatch.setattr(tables, "TABLES", {"results": lambda: [{"new": "a"}]})
     text = "before\n<!-- results -->\nold\n<!-- end of results -->\nafter\n"
     assert tables.filled(text) == text.replace("old", "| new |\n| --- |\n| a |")
+
+
+GPU_LOOP = {"usual": 9_500, "usual, 16 workers": 24_000, "float32": 300_000, "tf32": 310_000}
+GPU_LOOP |= {"bfloat16": 390_000, "float32 / usual": 31.6, "bfloat16 / usual": 41.05}
+
+
+def plant(folder, name, *rows):
+    (folder / f"{name}.json").write_text(json.dumps({"rows": rows}))
+
+
+@pytest.fixture
+def stored(monkeypatch, tmp_path):
+    """A folder in the place of benchmarks/results, empty as yet."""
+    monkeypatch.setattr(networks, "RESULTS", tmp_path)
+    read = networks.results
+    monkeypatch.setattr(networks, "results", lambda gpu=False: read(tmp_path, gpu=gpu))
+    return tmp_path
+
+
+def test_the_minutes_of_the_lessons_on_a_gpu_are_told_once_they_are_measured(stored):
+    page = "<!-- minutes -->\nold\n<!-- end of minutes -->"
+    assert "\nOn a GPU they have not been measured yet.\n" in tables.filled(page)
+    rows = [{"lesson": "01_lenet5", "seconds": 61.0}, {"lesson": "00_start_here", "seconds": 60.0}]
+    plant(stored, "lessons_cuda", *rows)
+    assert "\nOn a GPU, in its profile: 00 1, 01 2.\n" in tables.filled(page)
+
+
+def test_a_lesson_is_timed_and_its_long_cells_are_named(monkeypatch, tmp_path):
+    cells = [("pause", "import time\ntime.sleep(0.3)"), ("short", "1 + 1"), ("empty", "")]
+    notebook = nbformat.v4.new_notebook()
+    for name, source in cells:
+        notebook.cells.append(nbformat.v4.new_code_cell(source, id=name))
+    nbformat.write(notebook, path := tmp_path / "09_made.ipynb")
+    monkeypatch.setattr(lessons, "LONG", 0.29)
+    [row] = lessons.main(["--lessons", str(path), "--folder", str(tmp_path)])
+    assert row["lesson"] == "09_made" and row["seconds"] > 0.29 and "pause " in row["long cells"]
+    assert json.loads((tmp_path / "lessons.json").read_text())["rows"] == [row]
+    with pytest.raises(CellExecutionError):  # a lesson that fails has no time
+        notebook.cells[0].source = "1 / 0"
+        nbformat.write(notebook, path)
+        lessons.one(path)
+
+
+def test_what_a_gpu_did_stands_in_columns_of_its_own(stored):
+    """Until it is measured, they say so; what only a GPU did has its row as well."""
+    assert tables.accuracies() == tables.speeds() == []
+    about = {"seeds": [0], "lowest": 0.7, "highest": 0.7, "seconds": 62, "processor_seconds": 91}
+    for name, file, accuracy, epochs in (
+        ("LeNet5", "LeNet5", 0.689, 16),
+        ("LeNet5", "LeNet5_gpu_cuda", 0.715, 30),
+        ("VGG16", "VGG16", 0.862, 9),
+        ("ResNetCIFAR20", "ResNetCIFAR20_gpu_cuda", 0.881, 60),
+    ):
+        record = {"network": name, "accuracy": accuracy, "epochs": epochs, "precision": "tf32"}
+        (stored / f"{file}.json").write_text(json.dumps(record | about))
+    found = {row["network"]: list(row.values())[4:] for row in tables.accuracies()}
+    no = tables.NOT_MEASURED
+    assert found == {
+        "LeNet5": ["68.9%", "16", "tf32", "2", "71.5%", "62 s, 30 epochs, tf32"],
+        "VGG16": ["86.2%", "9 of the recipe's 10", "tf32", "2", no, no],
+        "ResNetCIFAR20": [no, no, no, no, "88.1%", "62 s, 60 epochs, tf32"],
+    }
+
+    ratios = {"float32 / usual": 3.5, "bfloat16 / usual": 4.0}
+    loop = {"usual": 3_862, "float32": 13_523, "bfloat16": 15_382} | ratios
+    plant(stored, "training_loop", {"network": "LeNet5"} | loop, {"network": "VGG16"} | loop)
+    limit = {"network": "LeNet5", "precision": "float32", "fit / limit": 0.9}
+    plant(stored, "compute_limit", limit)
+    on_gpu = {"network": "LeNet5", "precision": "bfloat16", "fit / limit": 6.1, "fit / graph": 0.93}
+    plant(stored, "compute_limit_cuda", on_gpu, on_gpu | {"precision": "tf32", "fit / graph": 0.5})
+    plant(
+        stored,
+        "training_loop_cuda",
+        *({"network": n} | GPU_LOOP for n in ("AlexNetCIFAR", "LeNet5")),
+    )
+    found = {row["network"]: list(row.values())[1:] for row in tables.speeds()}
+    cpu = ["3,862 images/s", "3.5 times (0.90 of the limit)", "4.0 times"]
+    usual = "9,500 images/s, 24,000 with 16 workers"
+    assert found == {
+        "LeNet5": [*cpu, usual, "bfloat16: 41.0 times (0.93 of the graph)"],
+        "AlexNetCIFAR": [no, no, no, usual, "bfloat16: 41.0 times"],
+        "VGG16": [cpu[0], "3.5 times", cpu[2], no, no],
+    }

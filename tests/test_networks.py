@@ -163,7 +163,7 @@ def stored_recipes():
 def test_a_stored_number_belongs_to_the_recipe_of_its_network(path):
     """Who changes a recipe trains again. The number of epochs stands beside the result."""
     record = stored_recipes()[path]
-    recipe = training.RECIPES[record["network"]]["cpu"]
+    recipe = training.RECIPES[record["network"]][record.get("profile", "cpu")]
     assert replace(as_today(record["recipe"]), epochs=recipe.epochs) == recipe
     assert record["recipe"]["epochs"] == record["epochs"]
 

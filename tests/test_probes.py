@@ -232,8 +232,7 @@ def test_nonsense_is_noise_to_us_and_a_class_to_the_network():
         net.train()
         assert sure > 0.98
         assert (picture.int() - start.int()).abs().max() <= 21, "a level a step, and rounding"
-    others = [probes.nonsense(net, 0, lambda pixels: pixels, steps=0, seed=seed) for seed in (0, 1)]
-    assert torch.equal(start, others[0]) and not torch.equal(*others)
+    assert torch.equal(start, probes.nonsense(net, 0, lambda pixels: pixels, steps=0)), "as before"
 
 
 def test_nonsense_for_a_class_that_there_is_not_is_refused():

@@ -150,7 +150,8 @@ def residual_ratios(model: nn.Module, images: Tensor) -> dict[str, float]:
 
 
 def _spread(output: Tensor) -> float:
-    return float(output.detach().double().var(dim=0).mean().sqrt())
+    # Apple's devices have no float64.
+    return float(output.detach().cpu().double().var(dim=0).mean().sqrt())
 
 
 def _relative(gradient: Tensor | None, weight: Tensor) -> float:

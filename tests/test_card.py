@@ -1,0 +1,130 @@
+"""All that a GPU reads has been brought to it: shown on a CPU, on a card that is not there."""
+
+import matplotlib.pyplot as plt
+import nbformat
+import pytest
+import torch
+from torch import nn
+
+from cnn_lessons import data, networks, training
+from cnn_lessons.models.googlenet import loss_with_aux
+from cnn_lessons.see import probes
+from cnn_lessons.training import Recipe, captured, state
+from tests.card import pretended
+from tests.store_notebooks import NOTEBOOKS
+
+LESSONS = sorted(NOTEBOOKS.glob("0[1-6]*.ipynb"))
+SET = data.generate(train=40, test=10)
+
+
+@pytest.mark.parametrize(
+    "mix",
+    [
+        lambda here, there: here + there,
+        lambda here, there: torch.stack([here, there]),
+        lambda here, there: torch.tensor([1.0, 2.0, 3.0]) * there,
+        lambda here, there: here[there.argmax(dim=1)],
+        lambda here, there: nn.Linear(3, 2)(there),
+        lambda here, there: there.numpy(),
+        lambda here, there: torch.rand(2, device=there.device, generator=torch.Generator()),
+        lambda here, there: torch.zeros(2, device="cuda") + here[0, :2],
+        lambda here, there: there.double(),
+    ],
+)
+def test_the_card_refuses_what_cuda_or_apple_refuse(monkeypatch, mix):
+    with pretended(monkeypatch):
+        here = torch.rand(3, 3)
+        with pytest.raises((RuntimeError, TypeError), match=r"same device|cuda|float64"):
+            mix(here, here.to("cuda"))
+
+
+def test_the_card_takes_what_cuda_takes(monkeypatch):
+    with pretended(monkeypatch):
+        here = torch.rand(3, 3)
+        there = here.to("cuda")
+        assert (here.device.type, there.device.type) == ("cpu", "cuda")
+        kept = [there * 2.0, there * torch.tensor(2.0), there[torch.tensor([0, 1])], there.half()]
+        kept += [torch.zeros_like(there), there.new_zeros(2), here.to(there), there[:, 0]]
+        assert {tensor.device.type for tensor in kept} == {"cuda"}
+        back = [there.cpu(), there.to("cpu"), torch.zeros(2), here.copy_(there)]
+        assert {tensor.device.type for tensor in back} == {"cpu"}
+        assert torch.equal(there.cpu(), here) and there.cpu().numpy().shape == (3, 3)
+
+
+@pytest.mark.parametrize("name", ["LeNet5", "GoogLeNetBN", "AlexNetSmall"])
+def test_a_training_on_the_card_has_the_numbers_of_one_on_the_cpu(monkeypatch, name):
+    def run(device):
+        torch.manual_seed(0)
+        model = networks.build(name).to(device)
+        train = SET.batches("train", 16, augment=True, device=device)
+        check = SET.batches("validation", 4, device=device)
+        recipe = Recipe(epochs=2, batch_size=16, clip=1.0, learning_rate=0.01)
+        history = training.fit(model, train, check, recipe, progress=False)
+        return history.column("train_loss"), history.column("validation_loss")
+
+    expected = run("cpu")
+    with pretended(monkeypatch):
+        assert run("cuda") == expected
+
+
+def test_precision_is_probed_on_the_card_and_heads_are_trained_there(monkeypatch):
+    with pretended(monkeypatch):
+        images, labels = next(iter(SET.batches("train", 4, device="cuda")))
+        large = nn.functional.interpolate(images, 224)
+        model = networks.models.GoogLeNet(num_classes=10).to("cuda")
+        loss, logits = loss_with_aux(model, large, labels)
+        loss.backward()
+        assert {weight.grad.device.type for weight in model.parameters()} == {"cuda"}
+        assert logits.device.type == "cuda"
+        model = networks.build("LeNet5").to("cuda")
+        found = training.faster_precision(model, images, labels, seconds=0)
+        assert found in ("float32", "bfloat16")
+
+
+def test_signal_and_gradient_are_measured_on_the_card(monkeypatch):
+    def measured(device):
+        torch.manual_seed(0)
+        images, labels = next(iter(SET.batches("train", 4, device=device)))
+        return probes.depth_statistics(networks.build("LeNet5").to(device), images, labels)
+
+    expected = measured("cpu")
+    with pretended(monkeypatch):
+        assert measured("cuda") == expected
+
+
+def test_apples_device_is_found_waited_for_and_its_random_numbers_are_kept(monkeypatch):
+    told = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.mps, "synchronize", lambda: told.append("waits"))
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: torch.arange(3))
+    monkeypatch.setattr(torch.mps, "set_rng_state", lambda state: told.append(state.tolist()))
+    device = training.device()
+    assert device.type == "mps" and not captured.has_graphs(device)
+    captured.wait(device)
+    with state.kept(random=True):
+        pass
+    assert told == ["waits", [0, 1, 2]]
+    assert training.profile() == "test" and not training.precision.has_tf32(device)
+    monkeypatch.delenv("CNN_LESSONS_PROFILE")
+    assert training.profile() == "cpu"
+    assert captured.captured(test_the_card_takes_what_cuda_takes, device).__name__.startswith(
+        "test"
+    )
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert training.device().type == "cuda" and training.profile() == "gpu"
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_brings_all_that_it_computes_with_to_the_card(monkeypatch, path):
+    """Up to the last cell in which the device, or a network on it, has a part."""
+    monkeypatch.setattr("builtins.display", lambda *shown: None, raising=False)
+    cells = [c for c in nbformat.read(path, as_version=4).cells[2:] if c.cell_type == "code"]
+    last = max(
+        k for k, cell in enumerate(cells) if "device" in cell.source or "(net" in cell.source
+    )
+    names = {}
+    with pretended(monkeypatch):
+        for cell in cells[: last + 1]:
+            exec(compile(cell.source, cell.id, "exec"), names)
+    plt.close("all")
