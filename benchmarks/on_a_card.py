@@ -20,7 +20,8 @@ from pathlib import Path
 
 from benchmarks import common, compute_limit, lessons, race, results, training_loop
 
-NETWORKS = ("LeNet5", "ResNetCIFAR20", "ArticleResNet", "AlexNetCIFAR", "VGG16", "GoogLeNetCIFAR")
+NETWORKS = ("LeNet5", "ResNetCIFAR20", "ArticleResNet", "AlexNetCIFAR", "VGG16", "GoogLeNetCIFAR",
+            "ResNet18")  # fmt: skip
 
 
 def tests(quick: bool) -> None:

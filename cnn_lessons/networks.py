@@ -57,6 +57,9 @@ NETWORKS = {
     "GoogLeNetBN": Network(models.GoogLeNetBN, "Ioffe, Szegedy", 2015),
     "ArticleResNet": Network(models.ArticleResNet, "He and others", 2015),
     "ResNetCIFAR20": Network(partial(models.ResNetCIFAR, 20), "He and others", 2015),
+    "ResNet18": Network(
+        partial(models.ResNet, 18, num_classes=10, stem="3x3"), "He and others", 2015
+    ),
 }
 
 
