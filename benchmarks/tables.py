@@ -141,7 +141,7 @@ TABLES = {
     "time": times,
     "race": networks.race,
     "starts": starts,
-    "tried": lambda: _rows("tried_LeNet5"),
+    "tried": lambda: _rows("tried_LeNet5") + _rows("tried_LeNet5_gpu"),
     "minutes": minutes,
 }
 

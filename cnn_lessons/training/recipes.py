@@ -87,7 +87,7 @@ def _profiles(cpu: int, gpu: int, **settings: Any) -> dict[str, Recipe]:
 
 # Chosen on the validation pictures, never on the test pictures. What the cpu profile reaches on the
 # test pictures, and what it costs, stands in benchmarks/results; what else was tried, in
-# benchmarks/README.md. No gpu recipe was run, and none of ResNet18.
+# benchmarks/README.md. Of the gpu recipes LeNet5's alone was run, on a CPU; none of ResNet18.
 RECIPES = {
     "LeNet5": {
         "test": Recipe(epochs=1, images=256),
