@@ -101,11 +101,6 @@ def speeds(
         yield name, in_turn(runs, 1 if chosen.quick else chosen.rounds)
 
 
-def on_device(what: str, device: torch.device) -> str:
-    """The name of a file: each device but the CPU has its own."""
-    return what if device.type == "cpu" else f"{what}_{device.type}"
-
-
 def report(benchmark: str, rows: list[dict], chosen: argparse.Namespace, **facts) -> list[dict]:
     """Print the rows and the machine; with --folder, write them as JSON, and `facts` with them.
 
@@ -114,7 +109,8 @@ def report(benchmark: str, rows: list[dict], chosen: argparse.Namespace, **facts
     """
     device = getattr(chosen, "device", torch.device("cpu"))
     size = getattr(chosen, "batch_size", 128)
-    benchmark = on_device(benchmark if size == 128 else f"{benchmark}_{size}", device)
+    benchmark = benchmark if size == 128 else f"{benchmark}_{size}"
+    benchmark = networks.file_name(benchmark, device=device.type)
     where = machine(device)
     record = {"benchmark": benchmark, "rows": rows, **facts, **where}
     print(Table.of(rows).markdown(), where, sep="\n")

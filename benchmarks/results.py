@@ -46,7 +46,7 @@ def one(
 
 def file_name(name: str, profile: str, device: torch.device) -> str:
     """Each profile and each device has a file of its own."""
-    return common.on_device(name if profile == "cpu" else f"{name}_{profile}", device)
+    return networks.file_name(name, profile, device.type)
 
 
 def main(arguments=None) -> list[dict]:

@@ -143,7 +143,7 @@ def main(arguments=None) -> list[dict]:
             by_seed.append({"change": change, "accuracies": accuracies})
             rows.append(row | {"seconds": mean(seconds for _, seconds in runs)})
             print(rows[-1], file=sys.stderr)
-        file = f"tried_{name}" if profile == "cpu" else f"tried_{name}_{profile}"
+        file = networks.file_name(f"tried_{name}", profile)
         found += common.report(file, rows, chosen, by_seed=by_seed)
     return found
 

@@ -179,6 +179,11 @@ def load_imagenet(
     return model.eval(), weights.transforms(), weights.meta["categories"]
 
 
+def file_name(what: str, profile: str = "cpu", device: str = "cpu") -> str:
+    """What a result is stored as: each profile and each kind of device has files of its own."""
+    return "_".join([what, *(part for part in (profile, device) if part != "cpu")])
+
+
 def results(folder: str | Path = RESULTS, *, gpu: bool = False) -> dict[str, dict]:
     """What the recipes reached on all training pictures, in the order of NETWORKS.
 
@@ -188,8 +193,8 @@ def results(folder: str | Path = RESULTS, *, gpu: bool = False) -> dict[str, dic
     "lowest", "highest", "epochs", "images", "data", "seconds", "processor_seconds", "machine" and
     more: all that `python -m benchmarks.results` wrote. Networks without a record are left out.
     """
-    ending = "_gpu_cuda.json" if gpu else ".json"
-    files = {name: Path(folder) / f"{name}{ending}" for name in NETWORKS}
+    where = ("gpu", "cuda") if gpu else ("cpu", "cpu")
+    files = {name: Path(folder) / f"{file_name(name, *where)}.json" for name in NETWORKS}
     there = {name: path for name, path in files.items() if path.exists()}
     return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in there.items()}
 
@@ -224,8 +229,8 @@ def depth_sweep(
 
 
 def race_file(folder: str | Path = RESULTS, device: str = "cpu") -> Path:
-    """Where `python -m benchmarks.race` writes: what a GPU did has a file of its own."""
-    return Path(folder) / ("race.json" if device == "cpu" else f"race_{device}.json")
+    """Where `python -m benchmarks.race` writes what a device did."""
+    return Path(folder) / f"{file_name('race', device=device)}.json"
 
 
 def race(folder: str | Path = RESULTS, device: str = "cpu") -> list[dict]:
