@@ -33,10 +33,8 @@ def accuracies() -> list[dict]:
         row = {"network": name, "paper": f"{whose.paper}, {whose.year}"}
         table = on_meta(partial(networks.build, name), (3, 32, 32))
         row |= {"parameters": f"{table.parameters:,}", "MACs": f"{table.macs / 1e6:,.1f} M"}
-        row |= dict.fromkeys(("test pictures right", "epochs", "precision"), NOT_MEASURED)
-        row |= dict.fromkeys(
-            ("minutes of one core", "right on a GPU", "what that took"), NOT_MEASURED
-        )
+        columns = ("test pictures right", "epochs", "precision", "minutes of one core")
+        row |= dict.fromkeys((*columns, "right on a GPU", "what that took"), NOT_MEASURED)
         if found := cpu.get(name):
             row["test pictures right"], row["epochs"] = _right(found), _epochs(found, "cpu")
             row["precision"] = found["precision"]

@@ -654,14 +654,17 @@ def _vgg_svg(column: str, before: str | None, record: Record) -> list[str]:
         drawn += [svg.text(12, y + 19, f"block {b}, {side}×{side}")]
         older = vgg.TABLE_1[before][b - 1] if before else block
         for k, layer in enumerate(block):
-            fill = PALE_BLUE if older[k : k + 1] == block[k : k + 1] else ORANGE
+            new = k >= len(older) or older[k] != layer
+            fill = ORANGE if new else PALE_BLUE
             drawn += [svg.box(150 + 92 * k, y, 84, 28, vgg_layer(layer), fill)]
         drawn += [svg.box(150 + 92 * len(block), y, 54, 28, "pool", PALE_GREY)]
     drawn += [svg.text(12, 209, "fully connected")]
     for x, name in zip((150, 242, 334), ("fc6", "fc7", "fc8")):
         label = f"{name}, {record[f'classifier.{name}'].output[1]}"
         drawn += [svg.box(x, 190, 84, 28, label, PALE_BLUE)]
-    return drawn + [svg.legend(430, 197, 0, {f"not in {before}": ORANGE})] * bool(before)
+    if before:
+        drawn += [svg.legend(430, 197, 0, {f"not in {before}": ORANGE})]
+    return drawn
 
 
 class VGGColumns(Explorer):
