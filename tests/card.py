@@ -18,7 +18,7 @@ from cnn_lessons.training import captured, loop, precision
 
 CARD = torch.device("cuda")
 DEVICE, TO, NUMPY = torch.Tensor.device.__get__, torch.Tensor.to, torch.Tensor.numpy
-DEEPCOPY = torch.Tensor.__deepcopy__
+DEEPCOPY, AUTOCAST = torch.Tensor.__deepcopy__, torch.autocast
 BETWEEN = ("copy_", "_to_copy", "set_")  # these may have a tensor on each side
 INDEXED = ("index", "index_put_", "_unsafe_index", "index_put", "_index_put_impl_")
 
@@ -129,7 +129,7 @@ def methods(sides: Sides) -> dict[str, object]:
 def pretended(monkeypatch):
     """Within, `tensor.to("cuda")` works, the course takes the card, and who forgot it is told.
 
-    It has no graphs and no tf32.
+    It has no graphs and no tf32; its `torch.autocast` is the CPU's, whatever device it is given.
     """
     with monkeypatch.context() as patch, Sides() as sides, Made(sides):
         for name, method in methods(sides).items():
@@ -139,5 +139,7 @@ def pretended(monkeypatch):
             patch.setattr(module, "has_graphs", lambda device: False)
         for module in (precision, loop):
             patch.setattr(module, "has_tf32", lambda device: False)
-        patch.setattr(precision, "wait", lambda device: None)
+        for module in (captured, precision):
+            patch.setattr(module, "wait", lambda device: None)
+        patch.setattr(torch, "autocast", lambda device, *how, **more: AUTOCAST("cpu", *how, **more))
         yield

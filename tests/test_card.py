@@ -5,15 +5,17 @@ import nbformat
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cnn_lessons import data, networks, training
+from cnn_lessons.data import batches
 from cnn_lessons.models.googlenet import loss_with_aux
 from cnn_lessons.see import probes
 from cnn_lessons.training import Recipe, captured, state
 from tests.card import pretended
 from tests.store_notebooks import NOTEBOOKS
 
-LESSONS = sorted(NOTEBOOKS.glob("0[1-6]*.ipynb"))
+LESSONS = sorted(NOTEBOOKS.glob("0[1-7]*.ipynb"))
 SET = data.generate(train=40, test=10)
 
 
@@ -65,6 +67,43 @@ def test_a_training_on_the_card_has_the_numbers_of_one_on_the_cpu(monkeypatch, n
     expected = run("cpu")
     with pretended(monkeypatch):
         assert run("cuda") == expected
+
+
+@pytest.mark.parametrize("at_once", [batches.AT_ONCE, 17, 1])
+def test_the_card_cuts_many_batches_at_once_and_gets_those_of_the_cpu(monkeypatch, at_once):
+    """36 pictures in batches of 5: the last has one."""
+
+    def passes(device):
+        cut = SET.batches("train", 5, augment=True, device=device)
+        return [(images.cpu(), labels.cpu()) for _ in range(2) for images, labels in cut]
+
+    monkeypatch.setattr(batches, "AT_ONCE", at_once)
+    expected = passes("cpu")
+    with pretended(monkeypatch):
+        found = passes("cuda")
+    assert [len(labels) for _, labels in found] == 2 * [5, 5, 5, 5, 5, 5, 5, 1]
+    for pair, same in zip(found, expected, strict=True):
+        assert pair[0].is_contiguous(memory_format=torch.channels_last)
+        assert all(torch.equal(one, other) for one, other in zip(pair, same, strict=True))
+
+
+def test_what_a_pass_over_small_batches_launches_on_the_card_grows_with_the_pictures(monkeypatch):
+    class Counter(TorchDispatchMode):
+        count = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            self.count += 1
+            return function(*args, **(kwargs or {}))
+
+    def launched(device, size):
+        cut = SET.batches("train", size, augment=True, device=device)
+        with Counter() as counter:
+            assert len(list(cut)) == -(-36 // size)
+        return counter.count
+
+    assert launched("cpu", 2) > 9 * launched("cpu", 36)
+    with pretended(monkeypatch):
+        assert launched("cuda", 2) == launched("cuda", 36)
 
 
 def test_precision_is_probed_on_the_card_and_heads_are_trained_there(monkeypatch):
@@ -128,3 +167,34 @@ def test_a_lesson_brings_all_that_it_computes_with_to_the_card(monkeypatch, path
         for cell in cells[: last + 1]:
             exec(compile(cell.source, cell.id, "exec"), names)
     plt.close("all")
+
+
+def parameters(model):
+    return sum(weight.numel() for weight in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("lesson", "name", "epochs"), [("02_alexnet", "AlexNetCIFAR", 30), ("03_vgg", "VGG16", 10)]
+)
+def test_in_the_gpu_profile_a_lesson_trains_the_whole_network(monkeypatch, lesson, name, epochs):
+    """Each training of the lesson is cut to a step on eight pictures, when it has been noted."""
+    asked, fit, pictures = [], training.fit, data.generate(train=1_200, test=20)
+
+    def short(model, train, validation, recipe, *_, **more):
+        asked.append((parameters(model), recipe.epochs, train.num_images))
+        few = SET.batches("train", 8, images=8)
+        more = {key: value for key, value in more.items() if key in ("loss", "optimizer")}
+        return fit(model, few, few, Recipe(1, 0.001, 8), False, **more)
+
+    monkeypatch.setenv("CNN_LESSONS_PROFILE", "gpu")
+    monkeypatch.setattr(data, "load", lambda: pictures)
+    monkeypatch.setattr(training, "fit", short)
+    monkeypatch.setattr("builtins.display", lambda *shown: None, raising=False)
+    notebook = nbformat.read(NOTEBOOKS / f"{lesson}.ipynb", as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    last = max(k for k, cell in enumerate(cells) if "training.fit(" in cell.source)
+    names = {}
+    for cell in cells[: last + 1]:
+        exec(compile(cell.source, cell.id, "exec"), names)
+    plt.close("all")
+    assert (parameters(networks.build(name)), epochs, len(pictures.train)) in asked
