@@ -78,6 +78,15 @@ def test_what_breaks_a_rule_gets_no_entry(judge, tmp_path, network, limits, says
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("layers", "advised"), [(1, True), (2, True), (4, False)])
+def test_to_average_the_maps_is_advised_where_one_linear_layer_holds_most(judge, layers, advised):
+    """Of two alike each holds 45 % of the parameters, of four 24 %."""
+    alike = [nn.Linear(48, 48) for _ in range(layers)]
+    network = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), *alike, nn.Linear(48, 10))
+    verdict = judge(network, MADE_UP, 0.0, parameters=100)
+    assert verdict.passed is False and ("Average each map first" in verdict.text) is advised
+
+
 def test_a_kind_is_allowed_as_a_module_and_as_a_function(judge):
     kinds = ("adaptive_avg_pool2d", "flatten", "Linear")
     assert judge(Sure(), MADE_UP, -1.0, only=kinds).passed is True

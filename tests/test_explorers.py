@@ -408,6 +408,8 @@ def test_the_naive_module_costs_more():
     assert cells(view, "module")["naive: weights"] == 387_072
     assert "gives 416 maps and needs 387,072 weights, 2.4 times as many" in view.sentence
     assert "5.1 times as many" in ex.inception_cost(**ex.inception_rows()["5a"]).sentence
+    # Of weights alone: with the biases of so small a module it would be 1.7.
+    assert "206 weights, 1.9 times as many" in ex.inception_cost(2, 4, 1, 1, 3, 1, 3, 1).sentence
     *branches, module = (int(line[1].replace(",", "")) for line in view.table.lines)
     assert sum(branches) == module == 163_328
 
