@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks import common, compute_limit, lessons, race, results, training_loop
 
 NETWORKS = ("LeNet5", "ResNetCIFAR20", "ArticleResNet", "AlexNetCIFAR", "VGG16", "GoogLeNetCIFAR",
-            "ResNet18")  # fmt: skip
+            "GoogLeNetBN", "ResNet18")  # fmt: skip
 
 
 def tests(quick: bool) -> None:
