@@ -110,7 +110,7 @@ CHALLENGE = Recipe(epochs=3, learning_rate=0.1, images=20_000, precision="auto")
 
 
 def profile() -> str:
-    """How much to do: "test" (seconds), "cpu" (minutes) or "gpu" (the full recipe).
+    """How much to do: "test" (seconds), "cpu" (minutes) or "gpu" (whole networks).
 
     The environment variable CNN_LESSONS_PROFILE decides; unset, it is "gpu" where there is CUDA
     and "cpu" elsewhere. Raises ValueError if the variable holds anything else.
