@@ -8,6 +8,7 @@ import contextlib
 import gc
 import inspect
 import weakref
+from collections import defaultdict
 from dataclasses import replace
 from functools import partial
 
@@ -289,7 +290,7 @@ class Told:
         monkeypatch.setattr(torch.cuda, "default_generators", (Named("random", self.words),))
         now = Named("usual", self.words)
         monkeypatch.setattr(torch.cuda, "current_stream", lambda device: now)
-        captured.side_stream.cache_clear()
+        monkeypatch.setattr(captured, "FREE", defaultdict(list))
 
     @contextlib.contextmanager
     def stream(self, stream):
@@ -344,7 +345,28 @@ def test_cuda_is_told_what_it_must_know_and_in_which_order(monkeypatch):
     calls = []
     captured.captured(lambda: calls.append(cuda.current), device)()
     assert calls == (captured.WARM_UP + 1) * ["side"] and cuda.words[-1] == "graph replay"
-    captured.side_stream.cache_clear()
+
+
+def test_graphs_that_live_have_streams_of_their_own_and_hand_them_on(monkeypatch):
+    Told(monkeypatch)
+    device, stream, made, replays = torch.device("cuda"), torch.cuda.Stream, [], []
+
+    class Graph:
+        def replay(self):
+            pass
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda on: made.append(on) or stream(on))
+    replays += [captured.captured(lambda: None, device) for _ in range(3)]
+    assert len(made) == 3 and not captured.FREE[device]
+    replays.pop(1)
+    gc.collect()
+    assert len(captured.FREE[device]) == 1
+    replays.append(captured.captured(lambda: None, device))
+    assert len(made) == 3 and not captured.FREE[device]
+    with pytest.raises(ZeroDivisionError):
+        captured.capture(lambda: 1 / 0, device)
+    assert len(made) == 4 and len(captured.FREE[device]) == 1
 
 
 # ---- On a GPU -----------------------------------------------------------------------------------

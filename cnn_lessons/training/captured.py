@@ -13,6 +13,8 @@ was at the capture. PyTorch's own dropout and batch norm are made for it.
 
 import sys
 import warnings
+import weakref
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -143,10 +145,18 @@ def wait(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-@cache
+FREE: dict[torch.device, list["torch.cuda.Stream"]] = defaultdict(list)
+
+
 def side_stream(device: torch.device) -> "torch.cuda.Stream":
-    """A queue of its own: PyTorch captures in no other, and the first steps must be in it too."""
-    return torch.cuda.Stream(device)
+    """A queue of its own: PyTorch captures in no other, and the first steps must be in it too.
+
+    No graph that lives has the same one: with a graph goes memory that PyTorch has set aside for
+    its stream, though another graph of that stream would still write there.
+    """
+    if not FREE[device]:
+        FREE[device].append(torch.cuda.Stream(device))
+    return FREE[device][0]
 
 
 @contextmanager
@@ -167,6 +177,7 @@ def capture(step: Callable[[], object], device: torch.device) -> Callable[[], ob
     """The function that replays the step, which is called once, but not computed.
 
     Raises whatever error it meets; the random generators go on as if nothing had been tried.
+    Before PyTorch 2.14 a capture that fails keeps the memory that it had taken.
     """
     graph = torch.cuda.CUDAGraph()
     generators = [(each, each.clone_state()) for each in torch.cuda.default_generators]
@@ -179,6 +190,8 @@ def capture(step: Callable[[], object], device: torch.device) -> Callable[[], ob
         for generator, state in generators:  # else it still takes itself for captured
             generator.graphsafe_set_state(state)
         raise
+    FREE[device].remove(side)
+    weakref.finalize(graph, FREE[device].append, side)
     return graph.replay
 
 
