@@ -97,8 +97,8 @@ def speeds(
     for name in chosen.networks:
         images = IMAGES.get(name, 3_840) if chosen.device.type == "cpu" else ON_A_GPU
         images = 256 if chosen.quick else images
-        runs = variants(dataset, name, images, chosen)
-        yield name, in_turn(runs, 1 if chosen.quick else chosen.rounds)
+        rounds = 1 if chosen.quick else chosen.rounds
+        yield name, in_turn(variants(dataset, name, images, chosen), rounds)  # then all is let go
 
 
 def report(benchmark: str, rows: list[dict], chosen: argparse.Namespace, **facts) -> list[dict]:

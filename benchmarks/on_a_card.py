@@ -54,11 +54,15 @@ def calls(chosen) -> dict[str, Callable[[], object]]:
     return found
 
 
+class Over(BaseException):
+    """The time is over. No Exception: a capture would take that for a step it cannot do."""
+
+
 def ended(run: Callable[[], object], seconds: float) -> str:
     """How it ended, after so many seconds at most."""
 
     def over(*_):
-        raise TimeoutError
+        raise Over
 
     if seconds <= 0:
         return "not begun, the time is over"
@@ -66,7 +70,7 @@ def ended(run: Callable[[], object], seconds: float) -> str:
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         run()
-    except TimeoutError:
+    except Over:
         return "stopped, the time is over"
     except (Exception, SystemExit) as error:
         return f"failed: {error!r}"

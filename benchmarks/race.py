@@ -111,10 +111,10 @@ def passing(
     recipe, pin = way.recipe(1), device.type == "cuda"
     model = networks.build(name).to(device, memory_format=way.layout).train()
     how = {"augment": True, "images": images, "device": device}
-    batches = dataset.batches("train", way.batch_size, **how)
+    batches = dataset.batches("train", way.batch_size, **how) if way.in_memory else ()
     step = stepper(model, way, recipe, device)
     loading = partial(common.usual_loader, dataset, images, workers, way.batch_size, pin)
-    loader = loading() if pin else None
+    loader = loading() if pin and not way.in_memory else None
     optimizer = training.sgd(model, recipe)
 
     def one_pass() -> None:
