@@ -114,6 +114,12 @@ def times() -> list[dict]:
     return [row for name in MARKS for row in _rows(f"time_to_accuracy_{name}")]
 
 
+def tried() -> list[dict]:
+    """The changes to recipes that were tried, and stored."""
+    files = sorted(networks.RESULTS.glob("tried_*.json"))
+    return [row for path in files for row in _rows(path.stem)]
+
+
 def minutes() -> str:
     """What the lessons take in the `gpu` profile."""
     found = {row["lesson"][:2]: math.ceil(row["seconds"] / 60) for row in _rows("lessons_cuda")}
@@ -139,7 +145,7 @@ TABLES = {
     "time": times,
     "race": networks.race,
     "starts": starts,
-    "tried": lambda: _rows("tried_LeNet5") + _rows("tried_LeNet5_gpu"),
+    "tried": tried,
     "minutes": minutes,
 }
 

@@ -94,7 +94,10 @@ RECIPES = {
         "cpu": Recipe(epochs=16),
         "gpu": Recipe(epochs=30, precision="tf32"),
     },
-    "AlexNetCIFAR": _profiles(20, 30, clip=1.0, precision="auto", start="he"),
+    "AlexNetCIFAR": {
+        **_profiles(20, 30, clip=1.0, precision="auto", start="he"),
+        "gpu": Recipe(30, 0.2, 512, clip=1.0, precision="auto", start="he"),
+    },
     "AlexNetSmall": _profiles(10, 30, clip=1.0, precision="auto", start="he"),
     "VGG16": _profiles(10, 40, precision="auto"),
     "VGG16Narrow": _profiles(8, 40, precision="bfloat16"),
