@@ -69,7 +69,7 @@ QUICK = ("LeNet5", [0.05, 0.1, 0.15], 1, 1, 1)
 
 def ways(device: torch.device) -> dict[str, Way]:
     """All rows. On a GPU the first are in tf32 where it has that, as PyTorch by itself would."""
-    found, way = {}, Way(precision=precisions(device)[-2])
+    found, way = {}, Way(precision="tf32" if "tf32" in precisions(device) else "float32")
     for name, change in CHANGES.items():
         way = replace(way, **change)
         found[name] = way

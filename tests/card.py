@@ -138,7 +138,7 @@ def pretended(monkeypatch):
         for module in (captured, loop):
             patch.setattr(module, "has_graphs", lambda device: False)
         for module in (precision, loop):
-            patch.setattr(module, "has_tf32", lambda device: False)
+            patch.setattr(module, "precisions", lambda device: ["float32", "bfloat16"])
         for module in (captured, precision):
             patch.setattr(module, "wait", lambda device: None)
         patch.setattr(torch, "autocast", lambda device, *how, **more: AUTOCAST("cpu", *how, **more))

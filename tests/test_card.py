@@ -144,7 +144,8 @@ def test_apples_device_is_found_waited_for_and_its_random_numbers_are_kept(monke
     with state.kept(random=True):
         pass
     assert told == ["waits", [0, 1, 2]]
-    assert training.profile() == "test" and not training.precision.has_tf32(device)
+    assert training.profile() == "test"
+    assert training.precision.precisions(device) == ["float32", "bfloat16"]
     monkeypatch.delenv("CNN_LESSONS_PROFILE")
     assert training.profile() == "cpu"
     assert captured.captured(test_the_card_takes_what_cuda_takes, device).__name__.startswith(

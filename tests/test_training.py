@@ -276,7 +276,7 @@ def fake_device(monkeypatch, eager, captured):
 
     seconds = eager
     monkeypatch.setattr(precision.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(precision, "has_tf32", lambda device: True)
+    monkeypatch.setattr(precision, "precisions", lambda device: list(eager))
     monkeypatch.setattr(precision, "forward", forward)
     monkeypatch.setattr(precision, "captured", capture)
 
@@ -297,23 +297,31 @@ def test_the_probe_measures_the_steps_that_the_training_will_take(monkeypatch, c
     assert faster_precision(small(), *batch, graph=False) == "tf32"
 
 
-def test_tf32_is_for_nvidias_cards_from_ampere_on(monkeypatch):
+def test_few_digits_are_for_nvidias_cards_from_ampere_on(monkeypatch):
     def has(capability, hip=None, kind="cuda"):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
         monkeypatch.setattr(torch.version, "hip", hip)
-        return precision.has_tf32(torch.device(kind))
+        return precision.precisions(torch.device(kind))
 
-    assert has((8, 0)) and has((9, 0)) and not has((7, 5))
-    assert not has((9, 4), hip="6.4") and not has((8, 0), kind="cpu")
+    assert has((8, 0)) == has((9, 0)) == ["float32", "tf32", "bfloat16"]
+    assert has((7, 5)) == ["float32"]
+    for other in ({"hip": "6.4"}, {"kind": "cpu"}, {"kind": "mps"}):
+        assert has((9, 4), **other) == ["float32", "bfloat16"]
 
 
-def test_without_tf32_a_recipe_that_wants_it_trains_in_float32_and_says_so(capsys):
+@pytest.mark.parametrize(
+    ("asked", "has"), [("tf32", ["float32", "bfloat16"]), ("bfloat16", ["float32"])]
+)
+def test_without_a_precision_a_recipe_that_wants_it_trains_in_float32_and_says_so(
+    monkeypatch, capsys, asked, has
+):
     captured.say.cache_clear()
-    recipe = Recipe(epochs=1, precision="tf32")
+    monkeypatch.setattr(loop, "precisions", lambda device: has)
+    recipe = Recipe(epochs=1, precision=asked)
     for _ in range(2):
         history = fit(small(), Pictures(), Pictures(), recipe, progress=False)
         assert history.precision == "float32"
-    assert capsys.readouterr().out == "This device has no tf32; it trains in float32.\n"
+    assert capsys.readouterr().out == f"This device has no {asked}; it trains in float32.\n"
 
 
 def test_products_are_in_tf32_where_that_is_the_precision_and_put_back_afterwards():

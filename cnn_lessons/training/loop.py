@@ -25,7 +25,7 @@ from cnn_lessons.training.precision import (
     cross_entropy,
     faster_precision,
     forward,
-    has_tf32,
+    precisions,
 )
 from cnn_lessons.training.recipes import Recipe
 from cnn_lessons.training.state import kept
@@ -197,14 +197,14 @@ def _precision(
     asked: str, model: nn.Module, validation: Batches, recipe: Recipe, loss: Loss, graph: bool
 ) -> str:
     """What is asked for and can be had; "auto" is decided on the first validation pictures."""
-    if asked == "tf32" and not has_tf32(next(model.parameters()).device):
-        say("This device has no tf32; it trains in float32.")
-        return "float32"
-    if asked != "auto":
+    if asked == "auto":
+        images, labels = next(iter(validation))
+        size = recipe.batch_size
+        return faster_precision(model, images[:size], labels[:size], loss, graph=graph)
+    if asked in precisions(next(model.parameters()).device):
         return asked
-    images, labels = next(iter(validation))
-    size = recipe.batch_size
-    return faster_precision(model, images[:size], labels[:size], loss, graph=graph)
+    say(f"This device has no {asked}; it trains in float32.")
+    return "float32"
 
 
 def _bar(train: Batches, recipe: Recipe, history: History, progress: bool) -> tqdm:

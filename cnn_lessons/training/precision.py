@@ -22,18 +22,16 @@ def cross_entropy(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Ten
     return F.cross_entropy(logits.float(), labels), logits
 
 
-def has_tf32(device: torch.device) -> bool:
-    """Whether its products of float32 can be computed in tf32: an NVIDIA card, from Ampere on.
-
-    tf32 has the range of float32 (8 bits of exponent) and the digits of float16 (10 bits).
-    """
-    nvidia = device.type == "cuda" and torch.version.hip is None
-    return nvidia and torch.cuda.get_device_capability(device) >= (8, 0)
-
-
 def precisions(device: torch.device) -> list[str]:
-    """Those that are worth trying on a device, from the most digits to the fewest."""
-    return ["float32", *(["tf32"] if has_tf32(device) else []), "bfloat16"]
+    """Those that a device computes in, from the most digits to the fewest.
+
+    tf32 has the range of float32 (8 bits of exponent) and the digits of float16 (10 bits). NVIDIA's
+    cards have it from Ampere on, and bfloat16 as well; before, they can only imitate that.
+    """
+    if device.type != "cuda" or torch.version.hip is not None:
+        return ["float32", "bfloat16"]
+    ampere = torch.cuda.get_device_capability(device) >= (8, 0)
+    return ["float32", "tf32", "bfloat16"] if ampere else ["float32"]
 
 
 def forward(
