@@ -165,9 +165,8 @@ class Batches:
     of 32 pixels, one beginning at each pixel, it gives a whole batch by one `index_select`, which
     copies 96 bytes at a time.
 
-    A GPU is asked for many batches at once, 8,192 pictures or 100 MB. Each operator costs it a
-    launch, whatever its size, and for a small network those of every batch would take longer than
-    its training step. A CPU cuts one batch, which is still in its cache when the network reads it.
+    A GPU is asked for many batches at once, 8,192 pictures or 100 MB, because each operator costs a
+    launch, whatever its size. A CPU cuts one batch, which its cache holds until the network reads.
     """
 
     def __init__(self, split, dataset, batch_size, augment, shuffle, seed, device):
