@@ -155,19 +155,22 @@ def test_apples_device_is_found_waited_for_and_its_random_numbers_are_kept(monke
     assert training.device().type == "cuda" and training.profile() == "gpu"
 
 
+def run(monkeypatch, path, has_a_part):
+    """A lesson's code but for its set-up, up to the last cell that has a part in it."""
+    monkeypatch.setattr("builtins.display", lambda *shown: None, raising=False)
+    cells = [c for c in nbformat.read(path, as_version=4).cells[2:] if c.cell_type == "code"]
+    last = max(k for k, cell in enumerate(cells) if has_a_part(cell.source))
+    names = {}
+    for cell in cells[: last + 1]:
+        exec(compile(cell.source, cell.id, "exec"), names)
+    plt.close("all")
+
+
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_a_lesson_brings_all_that_it_computes_with_to_the_card(monkeypatch, path):
     """Up to the last cell in which the device, or a network on it, has a part."""
-    monkeypatch.setattr("builtins.display", lambda *shown: None, raising=False)
-    cells = [c for c in nbformat.read(path, as_version=4).cells[2:] if c.cell_type == "code"]
-    last = max(
-        k for k, cell in enumerate(cells) if "device" in cell.source or "(net" in cell.source
-    )
-    names = {}
     with pretended(monkeypatch):
-        for cell in cells[: last + 1]:
-            exec(compile(cell.source, cell.id, "exec"), names)
-    plt.close("all")
+        run(monkeypatch, path, lambda source: "device" in source or "(net" in source)
 
 
 def parameters(model):
@@ -190,12 +193,5 @@ def test_in_the_gpu_profile_a_lesson_trains_the_whole_network(monkeypatch, lesso
     monkeypatch.setenv("CNN_LESSONS_PROFILE", "gpu")
     monkeypatch.setattr(data, "load", lambda: pictures)
     monkeypatch.setattr(training, "fit", short)
-    monkeypatch.setattr("builtins.display", lambda *shown: None, raising=False)
-    notebook = nbformat.read(NOTEBOOKS / f"{lesson}.ipynb", as_version=4)
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    last = max(k for k, cell in enumerate(cells) if "training.fit(" in cell.source)
-    names = {}
-    for cell in cells[: last + 1]:
-        exec(compile(cell.source, cell.id, "exec"), names)
-    plt.close("all")
+    run(monkeypatch, NOTEBOOKS / f"{lesson}.ipynb", lambda source: "training.fit(" in source)
     assert (parameters(networks.build(name)), epochs, len(pictures.train)) in asked
