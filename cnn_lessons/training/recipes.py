@@ -79,9 +79,12 @@ class Recipe:
 TEST: dict[str, Any] = {"epochs": 1, "batch_size": 64, "images": 256, "precision": "float32"}
 
 
-def _profiles(cpu: int, gpu: int, **settings: Any) -> dict[str, Recipe]:
-    """One recipe for all profiles; they differ in the epochs."""
-    own: dict[str, Any] = {"test": TEST, "cpu": {"epochs": cpu}, "gpu": {"epochs": gpu}}
+def _profiles(
+    cpu: int, gpu: int, on_a_gpu: dict[str, Any] | None = None, **settings: Any
+) -> dict[str, Recipe]:
+    """One recipe for all profiles; they differ in the epochs, and in what is `on_a_gpu` alone."""
+    own: dict[str, Any] = {"test": TEST, "cpu": {"epochs": cpu}}
+    own["gpu"] = {"epochs": gpu} | (on_a_gpu or {})
     return {name: Recipe(**settings | own[name]) for name in PROFILES}
 
 
@@ -94,10 +97,9 @@ RECIPES = {
         "cpu": Recipe(epochs=16),
         "gpu": Recipe(epochs=30, precision="tf32"),
     },
-    "AlexNetCIFAR": {
-        **_profiles(20, 30, clip=1.0, precision="auto", start="he"),
-        "gpu": Recipe(30, 0.2, 512, clip=1.0, precision="auto", start="he"),
-    },
+    "AlexNetCIFAR": _profiles(
+        20, 30, {"batch_size": 512, "learning_rate": 0.2}, clip=1.0, precision="auto", start="he"
+    ),
     "AlexNetSmall": _profiles(10, 30, clip=1.0, precision="auto", start="he"),
     "VGG16": _profiles(10, 40, precision="auto"),
     "VGG16Narrow": _profiles(8, 40, precision="bfloat16"),
